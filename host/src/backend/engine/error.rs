@@ -1,0 +1,90 @@
+//! What can go wrong between the host and an engine.
+//!
+//! Sorted by status code and by where the wire broke, never by the text of a message: texts change with every version of the engine. The engine's own
+//! words travel as the reason, for people.
+
+use std::time::Duration;
+
+/// Why an engine did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// 404: the object, or something that it needs, is not there.
+    #[error("the engine does not have it: {0}")]
+    NotFound(String),
+    /// 409: the object's state does not allow it.
+    #[error("the engine refused because of a conflict: {0}")]
+    Conflict(String),
+    /// 400: the engine does not accept the arguments.
+    #[error("the engine refused the arguments: {0}")]
+    Invalid(String),
+    /// No connection, a connection that broke, or a 502, 503 or 504 of something between us and the engine.
+    #[error("the engine is not reachable: {0}")]
+    Unavailable(String),
+    /// Nothing arrived for as long as we wait.
+    #[error("the engine did not answer within {} s", .0.as_secs())]
+    Timeout(Duration),
+    /// Any other status, or an error inside a stream that began well.
+    #[error("the engine failed: {reason}")]
+    Failed {
+        /// The status; 200 for an error inside a stream.
+        status: u16,
+        /// The engine's words.
+        reason: String,
+    },
+    /// The engine answered what we do not understand.
+    #[error("the engine's answer makes no sense: {0}")]
+    Unintelligible(String),
+    /// The answer is longer than the host holds.
+    #[error("the engine's answer is longer than {limit_bytes} bytes")]
+    TooLong {
+        /// The most that the host holds.
+        limit_bytes: usize,
+    },
+}
+
+impl EngineError {
+    /// The error that `status` stands for. `reason` is what the engine said.
+    pub(super) fn of_status(status: u16, reason: String) -> EngineError {
+        match status {
+            400 => EngineError::Invalid(reason),
+            404 => EngineError::NotFound(reason),
+            409 => EngineError::Conflict(reason),
+            502..=504 => EngineError::Unavailable(reason),
+            _ => EngineError::Failed { status, reason },
+        }
+    }
+
+    /// The error as it went through bollard, or what bollard itself found.
+    pub(super) fn of_bollard(error: bollard::errors::Error) -> EngineError {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { status_code, message } => EngineError::of_status(status_code, message),
+            Error::IOError { err } => match err.downcast::<EngineError>() {
+                Ok(ours) => ours,
+                Err(other) => EngineError::Unavailable(other.to_string()),
+            },
+            Error::HyperResponseError { err } => EngineError::Unavailable(chain(&err)),
+            other => EngineError::Unintelligible(other.to_string()),
+        }
+    }
+
+    /// Whether the engine may be another one when it is reached again.
+    pub(super) fn lost_contact(&self) -> bool {
+        matches!(self, EngineError::Unavailable(_))
+    }
+}
+
+/// An error with its causes on one line. Hyper's own text is only the outermost.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,1 @@
+//! Settings and secrets as a plugin sees them.

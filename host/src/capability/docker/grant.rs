@@ -1,0 +1,439 @@
+//! The `docker` grant: what a plugin may do on an engine, and to which of its objects.
+//!
+//! Read from `[site.plugin.grants.docker]` of `wharf.toml`. Pure: nothing here talks to the engine, so every rule can be tested as a table. A power (`allow`) links an interface;
+//! a scope narrows it to some objects; each check answers a proof value, and the backend takes nothing else. What a new container may be is in `policy`.
+//!
+//! A scope is decided on what the engine says an object is (its own name and its labels), never on the text by which a plugin asked for it. The answer to the plugin must not tell
+//! whether an object outside the scope exists: see [`DockerGrant::answer_for_absent`].
+
+use std::collections::BTreeSet;
+
+use super::super::call::Denied;
+use super::convert::{ContainerIdentity, ImageIdentity};
+use super::pattern::Pattern;
+use super::reference::{ContainerName, ImageName, ImageReference, NewContainerName, is_generated};
+use crate::backend::engine::{ContainerId, Created};
+use crate::settings::location::{Located, Location};
+
+mod settings;
+
+/// One word of `allow`: it links one interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Power {
+    ContainersRead,
+    ContainersEnv,
+    ContainersLogs,
+    ContainersLifecycle,
+    ContainersCreate,
+    ContainersRemove,
+    ImagesRead,
+    ImagesPull,
+    NetworksRead,
+    VolumesRead,
+    SystemRead,
+}
+
+impl Power {
+    /// Every power by its word, in the order of the WIT.
+    pub(super) const WORDS: &'static [(&'static str, Power)] = &[
+        ("containers.read", Power::ContainersRead),
+        ("containers.env", Power::ContainersEnv),
+        ("containers.logs", Power::ContainersLogs),
+        ("containers.lifecycle", Power::ContainersLifecycle),
+        ("containers.create", Power::ContainersCreate),
+        ("containers.remove", Power::ContainersRemove),
+        ("images.read", Power::ImagesRead),
+        ("images.pull", Power::ImagesPull),
+        ("networks.read", Power::NetworksRead),
+        ("volumes.read", Power::VolumesRead),
+        ("system.read", Power::SystemRead),
+    ];
+
+    /// The word in the configuration.
+    pub(super) fn word(self) -> &'static str {
+        Power::WORDS.iter().find(|(_, power)| *power == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// What the operator allows one plugin on one engine.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DockerGrant {
+    engine: Located<String>,
+    powers: BTreeSet<Power>,
+    containers: ContainerScope,
+    /// Patterns on full references; none covers all images.
+    images: Option<Vec<Pattern>>,
+    /// The networks that a new container may join, by name.
+    pub(super) networks: Vec<String>,
+    /// Patterns on names; none covers all volumes that people named.
+    volumes: Option<Vec<Pattern>>,
+    pub(super) create: CreateGrant,
+}
+
+/// Which containers: both conditions hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct ContainerScope {
+    /// None covers every name.
+    names: Option<Vec<Pattern>>,
+    /// One of them must be there; none asks for no label.
+    labels: Option<Vec<LabelCondition>>,
+}
+
+/// `key` or `key=value`.
+#[derive(Debug, Clone, PartialEq)]
+struct LabelCondition {
+    key: String,
+    value: Option<String>,
+}
+
+/// What else a new container may be: `[site.plugin.grants.docker.create]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct CreateGrant {
+    pub(super) privileged: bool,
+    /// Absolute paths without `.`, `..` and double slashes. What lies below is covered too.
+    ///
+    /// The engine follows symbolic links, and a container that may write below such a path can make one that leads out of it: to a plugin that is not trusted with
+    /// the whole machine, give only paths in which containers cannot write.
+    pub(super) host_paths: Vec<String>,
+    /// `KIND=MODE` as `docker run` has them: `network=host`, `pid=container:db`.
+    pub(super) namespaces: Vec<String>,
+    pub(super) devices: Vec<String>,
+    pub(super) device_requests: bool,
+    /// In upper case, without `CAP_`.
+    pub(super) capabilities: Vec<String>,
+    /// With `=` between key and value.
+    pub(super) security_options: Vec<String>,
+    pub(super) cgroup_parents: Vec<String>,
+    pub(super) runtimes: Vec<String>,
+    pub(super) sysctls: Vec<String>,
+    pub(super) lowest_port: u16,
+    /// The socket of the room's own engine, which no bind may lead to. Not from the configuration.
+    pub(super) guarded_socket: Option<String>,
+}
+
+/// Ports below this one belong to the machine's own services.
+const FIRST_USER_PORT: u16 = 1024;
+
+impl Default for CreateGrant {
+    fn default() -> CreateGrant {
+        CreateGrant {
+            privileged: false,
+            host_paths: Vec::new(),
+            namespaces: Vec::new(),
+            devices: Vec::new(),
+            device_requests: false,
+            capabilities: Vec::new(),
+            security_options: Vec::new(),
+            cgroup_parents: Vec::new(),
+            runtimes: Vec::new(),
+            sysctls: Vec::new(),
+            lowest_port: FIRST_USER_PORT,
+            guarded_socket: None,
+        }
+    }
+}
+
+/// What to answer a plugin about an object that is not there, or that it may not know to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    NotFound,
+    Denied,
+}
+
+/// A container that the plugin may read.
+#[derive(Debug)]
+pub(super) struct ReadableContainer(());
+
+/// A container whose log the plugin may read.
+#[derive(Debug, Clone)]
+pub(crate) struct LoggedContainer {
+    id: ContainerId,
+    tty: bool,
+}
+
+/// A container that the plugin may start and stop.
+#[derive(Debug, Clone)]
+pub(crate) struct ControllableContainer {
+    id: ContainerId,
+    stop_timeout_secs: Option<i64>,
+}
+
+/// A container that the plugin may remove.
+#[derive(Debug, Clone)]
+pub(crate) struct RemovableContainer(ContainerId);
+
+/// An image of which the plugin may know, or make containers.
+#[derive(Debug, Clone)]
+pub(crate) struct AllowedImage(ImageName);
+
+/// An image that the plugin may pull.
+#[derive(Debug, Clone)]
+pub(crate) struct PullableImage(ImageReference);
+
+impl LoggedContainer {
+    pub(super) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// Whether the container has a terminal, so that its log has no frames.
+    pub(super) fn tty(&self) -> bool {
+        self.tty
+    }
+}
+
+impl ControllableContainer {
+    /// The container that `created` tells of: whoever may create one may start it.
+    pub(super) fn new_one(created: &Created) -> ControllableContainer {
+        ControllableContainer { id: created.id.clone(), stop_timeout_secs: None }
+    }
+
+    pub(super) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
+    /// The container by its id, to look it up once more.
+    pub(super) fn name(&self) -> ContainerName {
+        ContainerName::of(&self.id)
+    }
+
+    /// The container's own `StopTimeout`, in seconds; negative waits for ever.
+    pub(super) fn stop_timeout_secs(&self) -> Option<i64> {
+        self.stop_timeout_secs
+    }
+}
+
+impl RemovableContainer {
+    /// The container that `created` tells of: whoever may create one may undo it.
+    pub(super) fn new_one(created: &Created) -> RemovableContainer {
+        RemovableContainer(created.id.clone())
+    }
+
+    pub(super) fn id(&self) -> &ContainerId {
+        &self.0
+    }
+}
+
+impl AllowedImage {
+    /// What the engine is told.
+    pub(super) fn for_engine(&self) -> String {
+        self.0.for_engine()
+    }
+}
+
+impl PullableImage {
+    /// Registry and repository.
+    pub(super) fn repository(&self) -> String {
+        self.0.repository()
+    }
+
+    pub(super) fn tag_or_digest(&self) -> &str {
+        self.0.tag_or_digest()
+    }
+}
+
+impl DockerGrant {
+    /// A grant of nothing.
+    pub(super) fn nothing() -> DockerGrant {
+        let nowhere = Location { file: std::path::Path::new("").into(), line: 1, column: 1 };
+        DockerGrant {
+            engine: Located { value: "default".to_owned(), at: nowhere },
+            powers: BTreeSet::new(),
+            containers: ContainerScope::default(),
+            images: None,
+            networks: Vec::new(),
+            volumes: None,
+            create: CreateGrant::default(),
+        }
+    }
+
+    /// The engine that the grant is for, by the name of its table `[engine.NAME]`. Without the key it is `default`, at the place of the grant.
+    pub(crate) fn engine(&self) -> &Located<String> {
+        &self.engine
+    }
+
+    /// Whether `power`, a word of `allow`, was granted.
+    pub(crate) fn has(&self, power: &str) -> bool {
+        self.powers.iter().any(|granted| granted.word() == power)
+    }
+
+    /// The same grant on an engine that listens at `socket`; none for one without a socket of its own.
+    pub(super) fn on_engine_at(mut self, socket: Option<&std::path::Path>) -> DockerGrant {
+        self.create.guarded_socket = socket.map(|path| path.to_string_lossy().into_owned());
+        self
+    }
+
+    /// Checks that `power` was granted.
+    pub(super) fn power(&self, power: Power) -> Result<(), Denied> {
+        if self.powers.contains(&power) {
+            return Ok(());
+        }
+        Err(Denied { action: "use", object: format!("power {}", power.word()), remedy: format!("allow = [\"{}\"]", power.word()) })
+    }
+
+    /// What to answer about `name` if no container answers to it, or one that the grant does not cover: the same for both, so that the answer tells nothing.
+    ///
+    /// `denied` if a name like it is never covered. A prefix of an id may be anybody's, and a container that was removed must be seen to be gone: `not-found`.
+    pub(super) fn answer_for_absent(&self, name: &ContainerName) -> Absent {
+        if name.may_be_id() || self.covers_name(name.as_str()) { Absent::NotFound } else { Absent::Denied }
+    }
+
+    /// Checks what can be checked before the engine is asked about `name`.
+    pub(super) fn may_ask_for(&self, action: &'static str, name: &ContainerName) -> Result<(), Denied> {
+        match self.answer_for_absent(name) {
+            Absent::NotFound => Ok(()),
+            Absent::Denied => Err(self.outside(action, name.as_str())),
+        }
+    }
+
+    /// Checks that `container` may be read.
+    pub(super) fn readable(&self, container: &ContainerIdentity) -> Result<ReadableContainer, Denied> {
+        self.within("read", container)?;
+        Ok(ReadableContainer(()))
+    }
+
+    /// Whether a list shows a container of this name and these labels. Its name is empty while it is being removed.
+    pub(super) fn lists(&self, name: &str, labels: &[(String, String)]) -> bool {
+        self.covers_name(name) && self.covers_labels(labels)
+    }
+
+    /// Checks that the log of `container` may be read.
+    pub(super) fn logged(&self, container: &ContainerIdentity) -> Result<LoggedContainer, Denied> {
+        self.within("read the log of", container)?;
+        Ok(LoggedContainer { id: container.id.clone(), tty: container.tty })
+    }
+
+    /// Checks that `container` may be started and stopped.
+    pub(super) fn controllable(&self, container: &ContainerIdentity) -> Result<ControllableContainer, Denied> {
+        self.within("start or stop", container)?;
+        Ok(ControllableContainer { id: container.id.clone(), stop_timeout_secs: container.stop_timeout_secs })
+    }
+
+    /// Checks that `container` may be removed.
+    pub(super) fn removable(&self, container: &ContainerIdentity) -> Result<RemovableContainer, Denied> {
+        self.within("remove", container)?;
+        Ok(RemovableContainer(container.id.clone()))
+    }
+
+    /// Checks that a container of this name and these labels may be made.
+    pub(super) fn may_create(&self, name: &NewContainerName, labels: &[(String, String)]) -> Result<(), Denied> {
+        if self.covers_name(name.as_str()) && self.covers_labels(labels) { Ok(()) } else { Err(self.outside("create", name.as_str())) }
+    }
+
+    /// Whether the engine must be asked which image `name` is before the grant can say whether it covers it.
+    pub(super) fn needs_identity_of(&self, name: &ImageName) -> bool {
+        self.images.is_some() && matches!(name, ImageName::Id(_))
+    }
+
+    /// Checks that the image `name` may be used; `identity` is what the engine says of it, if it was asked. An image named by id is covered by its tags and digests.
+    pub(super) fn image(&self, action: &'static str, name: &ImageName, identity: Option<&ImageIdentity>) -> Result<AllowedImage, Denied> {
+        let Some(patterns) = &self.images else { return Ok(AllowedImage(name.clone())) };
+        let covered = match name {
+            ImageName::Reference(reference) => covers_reference(patterns, reference),
+            ImageName::Id(_) => identity.is_some_and(|image| {
+                let mut references = image.references.iter().filter_map(|reference| ImageReference::parse(reference).ok());
+                references.any(|reference| covers_reference(patterns, &reference))
+            }),
+        };
+        if covered { Ok(AllowedImage(name.clone())) } else { Err(outside_images(action, name)) }
+    }
+
+    /// Checks that `reference` may be pulled.
+    pub(super) fn pullable(&self, reference: &ImageReference) -> Result<PullableImage, Denied> {
+        let covered = self.images.as_ref().is_none_or(|patterns| covers_reference(patterns, reference));
+        if covered { Ok(PullableImage(reference.clone())) } else { Err(outside_images("pull", &ImageName::Reference(reference.clone()))) }
+    }
+
+    /// Whether the grant names the network called `name`.
+    pub(super) fn covers_network(&self, name: &str) -> bool {
+        self.networks.iter().any(|granted| granted == name)
+    }
+
+    /// Whether the grant covers the volume called `name`. A volume without a name of its own belongs to the container that it was made for.
+    pub(super) fn covers_volume(&self, name: &str) -> bool {
+        match &self.volumes {
+            None => !is_generated(name),
+            Some(patterns) => patterns.iter().any(|pattern| pattern.covers(name)),
+        }
+    }
+
+    fn within(&self, action: &'static str, container: &ContainerIdentity) -> Result<(), Denied> {
+        if self.lists(&container.name, &container.labels) { Ok(()) } else { Err(self.outside(action, &container.name)) }
+    }
+
+    fn covers_name(&self, name: &str) -> bool {
+        self.containers.names.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.covers(name)))
+    }
+
+    fn covers_labels(&self, labels: &[(String, String)]) -> bool {
+        self.containers.labels.as_ref().is_none_or(|conditions| conditions.iter().any(|condition| condition.holds(labels)))
+    }
+
+    fn outside(&self, action: &'static str, name: &str) -> Denied {
+        let remedy = if self.covers_name(name) {
+            let labels = self.containers.labels.iter().flatten().map(LabelCondition::to_string);
+            format!("give the container one of the labels {}", labels.collect::<Vec<_>>().join(", "))
+        } else {
+            format!("containers.names = [\"{name}\"]")
+        };
+        Denied { action, object: format!("container {name}"), remedy }
+    }
+}
+
+impl LabelCondition {
+    fn parse(text: &str) -> LabelCondition {
+        match text.split_once('=') {
+            Some((key, value)) => LabelCondition { key: key.to_owned(), value: Some(value.to_owned()) },
+            None => LabelCondition { key: text.to_owned(), value: None },
+        }
+    }
+
+    fn holds(&self, labels: &[(String, String)]) -> bool {
+        labels.iter().any(|(key, value)| *key == self.key && self.value.as_ref().is_none_or(|wanted| wanted == value))
+    }
+}
+
+impl std::fmt::Display for LabelCondition {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.value {
+            Some(value) => write!(formatter, "`{}={value}`", self.key),
+            None => write!(formatter, "`{}`", self.key),
+        }
+    }
+}
+
+/// A pattern covers a reference if it covers its full form, or its repository, and with that every tag and digest.
+fn covers_reference(patterns: &[Pattern], reference: &ImageReference) -> bool {
+    let (decisive, repository) = (reference.decisive(), reference.repository());
+    patterns.iter().any(|pattern| pattern.covers(&decisive) || pattern.covers(&repository))
+}
+
+fn outside_images(action: &'static str, name: &ImageName) -> Denied {
+    let remedy = match name {
+        ImageName::Reference(reference) => format!("images = [\"{}\"]", reference.decisive()),
+        ImageName::Id(_) => "name the image by a reference that `images` covers".to_owned(),
+    };
+    Denied { action, object: format!("image {name}"), remedy }
+}
+
+/// The one spelling of a capability: the engine takes any case, with or without `CAP_`.
+pub(super) fn capability(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
+}
+
+/// The one spelling of a security option: the engine takes `key=value` and `key:value`.
+pub(super) fn security_option(option: &str) -> String {
+    match option.split_once(if option.contains('=') { '=' } else { ':' }) {
+        Some((key, value)) => format!("{key}={value}"),
+        None => option.to_owned(),
+    }
+}
+
+/// Whether `path` is absolute and means what it says: no `.`, no `..`, no double or trailing slash.
+pub(super) fn is_plain_path(path: &str) -> bool {
+    match path.strip_prefix('/') {
+        Some("") => true,
+        Some(rest) => !path.contains('\0') && rest.split('/').all(|component| !matches!(component, "" | "." | "..")),
+        None => false,
+    }
+}

@@ -1,0 +1,367 @@
+//! Each function: allowed, denied, gone, unreachable; and what is the same for all.
+
+use super::super::reference::ContainerName;
+use super::memory::{DB, REDIS, WEB};
+use super::{EVERYTHING, Plugin};
+use crate::backend::engine::EngineError;
+use crate::bindings::wharf::docker::containers_logs::LogOptions;
+use crate::bindings::wharf::docker::containers_read::ContainerFilter;
+use crate::bindings::wharf::docker::containers_remove::RemoveOptions;
+use crate::bindings::wharf::docker::types::Error;
+use crate::bindings::wharf::docker::{
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
+    networks_read, system_read, volumes_read,
+};
+
+const SPECIFICATION: &str = r#"{"Image":"redis","HostConfig":{"NetworkMode":"lopco-network"}}"#;
+
+fn web_only() -> String {
+    format!("{EVERYTHING}\ncontainers = {{ names = [\"web-*\"] }}\nimages = [\"docker.io/library/redis\"]\n")
+}
+
+fn front_only() -> String {
+    format!("{EVERYTHING}\ncontainers = {{ labels = [\"site.owner\", \"tier=front\"] }}\n")
+}
+
+fn no_options() -> LogOptions {
+    LogOptions { stdout: true, stderr: true, timestamps: false, follow: false, tail: Some(3), since_ms: None, until_ms: None }
+}
+
+/// Calls the function of this name about a container, an image or nothing.
+async fn call(plugin: &mut Plugin, function: &str, object: &str) -> Result<(), Error> {
+    let mut docker = plugin.docker();
+    let one = || vec![object.to_owned()];
+    match function {
+        "containers-read.list" => {
+            let filter = ContainerFilter { all: true, labels: Vec::new() };
+            containers_read::Host::list(&mut docker, filter).await.map(drop)
+        }
+        "containers-read.inspect" => containers_read::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
+        "containers-env.inspect" => containers_env::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
+        "containers-logs.read" => containers_logs::Host::read(&mut docker, object.to_owned(), no_options()).await.map(drop),
+        "containers-lifecycle.start" => containers_lifecycle::Host::start(&mut docker, object.to_owned()).await,
+        "containers-lifecycle.stop" => containers_lifecycle::Host::stop(&mut docker, object.to_owned(), Some(1_001)).await,
+        "containers-create.create" => {
+            containers_create::Host::create(&mut docker, object.to_owned(), SPECIFICATION.to_owned()).await.map(drop)
+        }
+        "containers-create.run" => containers_create::Host::run(&mut docker, object.to_owned(), SPECIFICATION.to_owned()).await.map(drop),
+        "containers-remove.remove" => containers_remove::Host::remove(&mut docker, object.to_owned(), RemoveOptions::FORCE).await,
+        "images-read.inspect" => images_read::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
+        "images-pull.pull" => images_pull::Host::pull(&mut docker, object.to_owned()).await,
+        "networks-read.list" => networks_read::Host::list(&mut docker).await.map(drop),
+        "volumes-read.list" => volumes_read::Host::list(&mut docker).await.map(drop),
+        "system-read.version" => system_read::Host::version(&mut docker).await.map(drop),
+        other => panic!("no function `{other}`"),
+    }
+}
+
+const ON_CONTAINERS: [&str; 6] = [
+    "containers-read.inspect",
+    "containers-env.inspect",
+    "containers-logs.read",
+    "containers-lifecycle.start",
+    "containers-lifecycle.stop",
+    "containers-remove.remove",
+];
+
+/// Every function with an object that exists, or a name that is free.
+pub(super) const FUNCTIONS: [(&str, &str); 14] = [
+    ("containers-read.list", ""),
+    ("containers-read.inspect", "web-1"),
+    ("containers-env.inspect", "web-1"),
+    ("containers-logs.read", "web-1"),
+    ("containers-lifecycle.start", "web-1"),
+    ("containers-lifecycle.stop", "web-1"),
+    ("containers-create.create", "web-2"),
+    ("containers-create.run", "web-2"),
+    ("containers-remove.remove", "web-1"),
+    ("images-read.inspect", "redis:7"),
+    ("images-pull.pull", "redis:7"),
+    ("networks-read.list", ""),
+    ("volumes-read.list", ""),
+    ("system-read.version", ""),
+];
+
+/// What a plugin with this grant gets from a function: for the golden table.
+pub(super) async fn outcome(mut plugin: Plugin, function: &str, object: &str) -> Result<(), Error> {
+    call(&mut plugin, function, object).await
+}
+
+#[track_caller]
+fn check_same<T: PartialEq + std::fmt::Debug>(function: &str, left: T, right: T) {
+    assert_eq!(left, right, "{function}");
+}
+
+fn word(outcome: &Result<(), Error>) -> &'static str {
+    match outcome {
+        Ok(()) => "ok",
+        Err(Error::Denied) => "denied",
+        Err(Error::NotFound) => "not-found",
+        Err(Error::Invalid(_)) => "invalid",
+        Err(Error::Conflict(_)) => "conflict",
+        Err(Error::Unavailable(_)) => "unavailable",
+        Err(Error::Timeout) => "timeout",
+        Err(Error::QuotaExceeded) => "quota-exceeded",
+        Err(Error::Internal(_)) => "internal",
+    }
+}
+
+#[tokio::test]
+async fn each_function_is_allowed_with_its_power() {
+    for (function, object) in FUNCTIONS {
+        let mut plugin = Plugin::with(EVERYTHING);
+        check_same(function, word(&call(&mut plugin, function, object).await), "ok");
+        assert_eq!(plugin.denials(), 0);
+    }
+}
+
+#[tokio::test]
+async fn each_function_is_denied_without_its_power() {
+    for (function, object) in FUNCTIONS {
+        let interface = function.split('.').next().unwrap().replace('-', ".");
+        let others = EVERYTHING
+            .replace(&format!("\"{interface}\""), "\"system.read\"")
+            .replace("\"system.read\"", if interface == "system.read" { "\"images.read\"" } else { "\"system.read\"" });
+        let mut plugin = Plugin::with(&others);
+        check_same(function, word(&call(&mut plugin, function, object).await), "denied");
+        check_same(function, (plugin.denials(), plugin.engine.acts()), (1, Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn each_function_is_denied_while_a_plugin_describes_itself() {
+    for (function, object) in FUNCTIONS {
+        let mut plugin = Plugin::in_room(|_| super::DockerRoom::powerless());
+        check_same(function, word(&call(&mut plugin, function, object).await), "denied");
+    }
+}
+
+#[tokio::test]
+async fn each_function_reports_an_engine_that_is_gone_or_hangs() {
+    for (function, object) in FUNCTIONS {
+        let mut plugin = Plugin::with(EVERYTHING);
+        plugin.engine.break_down(EngineError::Unavailable("no such file".to_owned()));
+        let reason = call(&mut plugin, function, object).await;
+        assert!(matches!(reason, Err(Error::Unavailable(reason)) if reason == "no such file"), "{function}");
+        plugin.engine.break_down(EngineError::Timeout(std::time::Duration::from_secs(20)));
+        check_same(function, word(&call(&mut plugin, function, object).await), "timeout");
+    }
+}
+
+#[tokio::test]
+async fn each_function_counts_against_the_quota() {
+    for (function, object) in FUNCTIONS {
+        let mut plugin = Plugin::with(EVERYTHING);
+        plugin.call.host_calls_left = 0;
+        check_same(function, word(&call(&mut plugin, function, object).await), "quota-exceeded");
+        assert_eq!(plugin.engine.acts(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_container_may_be_named_in_four_ways_and_must_exist() {
+    for function in ON_CONTAINERS {
+        for (name, expected) in [("web-1", "ok"), ("/web-1", "ok"), (WEB, "ok"), ("a1", "ok"), ("web-9", "not-found"), ("f", "not-found")] {
+            check_same(&format!("{function} {name}"), word(&call(&mut Plugin::with(EVERYTHING), function, name).await), expected);
+        }
+        for name in ["", "../../info?", "web 1", "web-1/json", "web%2F1"] {
+            let mut plugin = Plugin::with(EVERYTHING);
+            plugin.engine.break_down(EngineError::Unavailable("asked".to_owned()));
+            check_same(&format!("{function} {name}"), word(&call(&mut plugin, function, name).await), "invalid");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_container_outside_the_grant_looks_like_one_that_does_not_exist() {
+    for function in ON_CONTAINERS {
+        // By name pattern: a name that is never covered is denied, whether there is such a container or not.
+        for (name, expected) in [
+            ("web-1", "ok"),
+            ("queue", "denied"),
+            ("queue-9", "denied"),
+            ("web-9", "not-found"),
+            (DB, "not-found"),
+            ("b1", "not-found"),
+            ("b2", "not-found"),
+        ] {
+            let mut plugin = Plugin::with(&web_only());
+            check_same(&format!("{function} {name}"), word(&call(&mut plugin, function, name).await), expected);
+            let changed = expected == "ok";
+            check_same(function, plugin.engine.acts().iter().all(|act| act.contains("web-1") && changed), true);
+        }
+        // By label: any name could be covered.
+        for (name, expected) in [("web-1", "ok"), ("queue", "not-found"), ("queue-9", "not-found"), ("b1", "not-found")] {
+            check_same(&format!("{function} {name}"), word(&call(&mut Plugin::with(&front_only()), function, name).await), expected);
+        }
+    }
+    // To the operator it is a refusal all the same.
+    let mut plugin = Plugin::with(&front_only());
+    assert_eq!(word(&call(&mut plugin, "containers-lifecycle.start", "queue").await), "not-found");
+    assert_eq!(plugin.denials(), 1);
+}
+
+#[tokio::test]
+async fn a_list_shows_what_the_grant_covers() {
+    for (grant, names) in [(EVERYTHING.to_owned(), vec!["web-1", "queue"]), (web_only(), vec!["web-1"]), (front_only(), vec!["web-1"])] {
+        let mut plugin = Plugin::with(&grant);
+        let listed = containers_read::Host::list(&mut plugin.docker(), ContainerFilter { all: true, labels: Vec::new() }).await.unwrap();
+        let seen: Vec<&str> = listed.iter().map(|container| container.names.first().unwrap().as_str()).collect();
+        assert_eq!(seen, names);
+    }
+    let mut plugin = Plugin::with(EVERYTHING);
+    let filter = |labels: &[&str]| ContainerFilter { all: true, labels: labels.iter().map(|label| (*label).to_owned()).collect() };
+    assert_eq!(containers_read::Host::list(&mut plugin.docker(), filter(&["tier=front"])).await.unwrap().len(), 1);
+    assert!(matches!(containers_read::Host::list(&mut plugin.docker(), filter(&["=x"])).await, Err(Error::Invalid(_))));
+    assert_eq!(networks_read::Host::list(&mut plugin.docker()).await.unwrap().len(), 1);
+    assert_eq!(volumes_read::Host::list(&mut plugin.docker()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn many_containers_are_answered_in_the_order_in_which_they_were_named() {
+    let mut plugin = Plugin::with(&web_only());
+    let names = ["queue", "web-1", "web-9", "a b", WEB].map(str::to_owned).to_vec();
+    let answers = containers_read::Host::inspect(&mut plugin.docker(), names).await;
+    let words: Vec<&str> = answers.into_iter().map(|answer| word(&answer.map(drop))).collect();
+    assert_eq!(words, ["denied", "ok", "not-found", "invalid", "ok"]);
+    let too_many = vec!["web-1".to_owned(); super::super::MAX_NAMES + 1];
+    assert!(
+        containers_read::Host::inspect(&mut plugin.docker(), too_many).await.iter().all(|answer| matches!(answer, Err(Error::Invalid(_))))
+    );
+}
+
+#[tokio::test]
+async fn the_environment_needs_its_own_power_and_the_rest_survives_word_for_word() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let read = containers_read::Host::inspect(&mut plugin.docker(), vec!["web-1".to_owned()]).await.remove(0).unwrap();
+    let rest = r#""Future":123456789012345678901234567890,"Name":"/web-1","State":{"Status":"running"},"Config":{"Labels":{"tier":"front"},"Tty":false,"Z":1.50},"A":[]}"#;
+    assert_eq!(read.json, format!(r#"{{"Id":"{WEB}",{rest}"#));
+    assert_eq!((read.id.as_str(), read.name.as_str(), read.state.as_str()), (WEB, "web-1", "running"));
+    let with_environment = containers_env::Host::inspect(&mut plugin.docker(), vec!["web-1".to_owned()]).await.remove(0).unwrap();
+    assert!(with_environment.json.contains(r#""Env":["PASSWORD=secret"]"#));
+}
+
+#[tokio::test]
+async fn acts_are_carried_out_on_the_container_that_was_meant() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    for (function, object) in [
+        ("containers-lifecycle.stop", "a1"),
+        ("containers-lifecycle.start", "web-1"),
+        ("containers-remove.remove", WEB),
+        ("images-pull.pull", "redis"),
+    ] {
+        call(&mut plugin, function, object).await.unwrap();
+    }
+    // A grace of 1,001 ms is two of the engine's seconds.
+    assert_eq!(plugin.engine.acts(), ["stop web-1 2", "start web-1", "remove web-1 force", "pull docker.io/library/redis latest"]);
+    let removed = containers_remove::Host::remove(&mut plugin.docker(), "queue".to_owned(), RemoveOptions::empty()).await;
+    assert_eq!(word(&removed), "ok");
+    let mut plugin = Plugin::with(EVERYTHING);
+    let running = containers_remove::Host::remove(&mut plugin.docker(), "web-1".to_owned(), RemoveOptions::empty()).await;
+    assert!(matches!(running, Err(Error::Conflict(_))));
+}
+
+#[tokio::test]
+async fn a_log_is_a_stream_in_the_table() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let stream = containers_logs::Host::read(&mut plugin.docker(), "web-1".to_owned(), no_options()).await.unwrap();
+    let stream = plugin.table.get_mut(&stream).unwrap();
+    assert_eq!(stream.read(99).await.unwrap().unwrap(), "log, tail Some(3)");
+    let neither = LogOptions { stdout: false, stderr: false, ..no_options() };
+    let answer = containers_logs::Host::read(&mut plugin.docker(), "web-1".to_owned(), neither).await;
+    assert!(matches!(answer, Err(Error::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_container_that_does_not_start_is_removed_again() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let taken = EngineError::Failed { status: 500, reason: "port is already allocated".to_owned() };
+    plugin.engine.fail("start", taken.clone());
+    let answer = call(&mut plugin, "containers-create.run", "web-2").await;
+    assert!(matches!(answer, Err(Error::Internal(reason)) if reason.contains("port is already allocated")));
+    assert_eq!(plugin.engine.acts(), ["create web-2", "start web-2", "remove web-2 force volumes"]);
+    assert_eq!(word(&call(&mut plugin, "containers-read.inspect", "web-2").await), "not-found");
+
+    // A network that is not there is the engine's 404 to a start. The container is there all the same.
+    let mut plugin = Plugin::with(EVERYTHING);
+    plugin.engine.fail("start", EngineError::NotFound("network lopco-network not found".to_owned()));
+    assert_eq!(word(&call(&mut plugin, "containers-create.run", "web-2").await), "internal");
+
+    let mut plugin = Plugin::with(EVERYTHING);
+    plugin.engine.fail("start", taken);
+    plugin.engine.fail("remove", EngineError::Unavailable("connection refused".to_owned()));
+    let answer = call(&mut plugin, "containers-create.run", "web-2").await;
+    assert!(matches!(answer, Err(Error::Internal(reason)) if reason.contains("is left behind: the engine is not reachable")));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_no_absent_container() {
+    for (error, expected) in [
+        (EngineError::NotFound("network gone not found".to_owned()), "internal"),
+        (EngineError::Invalid("exec: no such file".to_owned()), "internal"),
+        (EngineError::Conflict("it is being removed".to_owned()), "conflict"),
+    ] {
+        let mut plugin = Plugin::with(EVERYTHING);
+        plugin.engine.fail("start", error);
+        assert_eq!(word(&call(&mut plugin, "containers-lifecycle.start", "queue").await), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    for function in ["containers-create.create", "containers-create.run"] {
+        assert!(matches!(call(&mut plugin, function, "queue").await, Err(Error::Conflict(_))));
+        assert!(matches!(call(&mut plugin, function, "d").await, Err(Error::Invalid(_))));
+        assert!(matches!(call(&mut plugin, function, "../db").await, Err(Error::Invalid(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_act_is_finished_when_its_request_is_gone() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let operations = plugin.room.operations.clone();
+    // One poll begins the work; the future is dropped before it is done or just after, and both are fine.
+    let _ = tokio::time::timeout(std::time::Duration::ZERO, call(&mut plugin, "containers-create.run", "web-2")).await;
+    operations.finished().await;
+    assert_eq!(plugin.engine.acts(), ["create web-2", "start web-2"]);
+    assert!(plugin.call.clock.deadline().is_some());
+}
+
+#[tokio::test]
+async fn images_are_covered_by_their_references() {
+    let digits = REDIS.strip_prefix("sha256:").unwrap();
+    for (reference, expected) in [
+        ("redis:7", "ok"),
+        ("docker.io/library/redis:7", "ok"),
+        (REDIS, "ok"),
+        (digits, "ok"),
+        ("sha256:c1", "ok"),
+        ("redis:8", "not-found"),
+        ("sha256:c2", "not-found"),
+        ("nginx", "denied"),
+        ("c1cc", "denied"),
+        ("Redis", "invalid"),
+        ("", "invalid"),
+    ] {
+        check_same(reference, word(&call(&mut Plugin::with(&web_only()), "images-read.inspect", reference).await), expected);
+    }
+    // An id outside of the grant looks like one that does not exist.
+    let nginx_only = format!("{EVERYTHING}\nimages = [\"docker.io/library/nginx\"]\n");
+    let mut plugin = Plugin::with(&nginx_only);
+    assert_eq!(word(&call(&mut plugin, "images-read.inspect", REDIS).await), "not-found");
+    assert_eq!(plugin.denials(), 1);
+    for (reference, expected) in
+        [("redis", "ok"), ("redis@sha256:12", "invalid"), ("nginx:1", "denied"), (REDIS, "invalid"), ("evil.example/redis", "denied")]
+    {
+        check_same(reference, word(&call(&mut Plugin::with(&web_only()), "images-pull.pull", reference).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_that_several_containers_have_finds_none() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    plugin.engine.break_down(EngineError::Invalid("multiple IDs found".to_owned()));
+    assert_eq!(word(&call(&mut plugin, "containers-lifecycle.start", "a").await), "not-found");
+    assert!(ContainerName::parse("a").unwrap().may_be_id());
+}

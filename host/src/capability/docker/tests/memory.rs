@@ -1,0 +1,207 @@
+//! An engine in memory.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::json;
+
+use super::super::backend::Backend;
+use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
+use super::super::policy::AllowedCreate;
+use super::super::reference::{ContainerName, ImageName};
+use crate::backend::engine::{ApiVersion, ContainerId, Created, EngineError, EngineVersion, LogRange, Removal};
+use crate::backend::stream::ByteStream;
+
+/// `web-1`, which runs.
+pub(super) const WEB: &str = "a1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// `queue`, which is stopped. Its name cannot be taken for a prefix of an id.
+pub(super) const DB: &str = "b1bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+pub(super) const REDIS: &str = "sha256:c1cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+
+struct Container {
+    id: String,
+    name: String,
+    running: bool,
+    labels: serde_json::Value,
+}
+
+/// The engine. It has two containers, one image, two networks and three volumes.
+pub(super) struct MemoryEngine {
+    containers: Mutex<Vec<Container>>,
+    /// What was changed, in order: `start web-1`.
+    acts: Mutex<Vec<String>>,
+    /// What every call answers, if anything.
+    broken: Mutex<Option<EngineError>>,
+    /// Acts that fail: the first word of each, and how.
+    failing: Mutex<Vec<(&'static str, EngineError)>>,
+}
+
+impl Default for MemoryEngine {
+    fn default() -> MemoryEngine {
+        let web = Container { id: WEB.to_owned(), name: "web-1".to_owned(), running: true, labels: json!({ "tier": "front" }) };
+        let db = Container { id: DB.to_owned(), name: "queue".to_owned(), running: false, labels: json!({}) };
+        MemoryEngine { containers: Mutex::new(vec![web, db]), acts: Mutex::default(), broken: Mutex::default(), failing: Mutex::default() }
+    }
+}
+
+impl MemoryEngine {
+    /// From now on everything answers `error`.
+    pub(super) fn break_down(&self, error: EngineError) {
+        *self.broken.lock().unwrap() = Some(error);
+    }
+
+    /// From now on acts of this kind answer `error`.
+    pub(super) fn fail(&self, act: &'static str, error: EngineError) {
+        self.failing.lock().unwrap().push((act, error));
+    }
+
+    /// What was changed so far.
+    pub(super) fn acts(&self) -> Vec<String> {
+        self.acts.lock().unwrap().clone()
+    }
+
+    fn ask(&self) -> Result<(), EngineError> {
+        self.broken.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+
+    fn act(&self, act: &'static str, object: &str) -> Result<(), EngineError> {
+        self.ask()?;
+        self.acts.lock().unwrap().push(format!("{act} {object}"));
+        let failing = self.failing.lock().unwrap();
+        failing.iter().find(|(kind, _)| *kind == act).map_or(Ok(()), |(_, error)| Err(error.clone()))
+    }
+
+    fn with<T>(&self, id: &ContainerId, change: impl FnOnce(&mut Container) -> T) -> Result<T, EngineError> {
+        let mut containers = self.containers.lock().unwrap();
+        containers
+            .iter_mut()
+            .find(|container| container.id == id.as_str())
+            .map(change)
+            .ok_or_else(|| EngineError::NotFound("gone".to_owned()))
+    }
+
+    fn name_of(&self, id: &ContainerId) -> String {
+        self.with(id, |container| container.name.clone()).unwrap_or_else(|_| "?".to_owned())
+    }
+}
+
+fn bytes(value: &serde_json::Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+fn status(running: bool) -> &'static str {
+    if running { "running" } else { "exited" }
+}
+
+#[async_trait]
+impl Backend for MemoryEngine {
+    async fn list_containers(&self, all: bool, labels: &[String]) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        let containers = self.containers.lock().unwrap();
+        let shown = containers
+            .iter()
+            .filter(|container| all || container.running)
+            .filter(|container| labels.iter().all(|label| container.labels.get(label.split('=').next().unwrap()).is_some()));
+        let items: Vec<_> = shown
+            .map(|container| {
+                json!({ "Id": container.id, "Names": ["/other/link", format!("/{}", container.name)], "Image": "redis:7", "ImageID": REDIS,
+                        "State": status(container.running), "Labels": container.labels })
+            })
+            .collect();
+        Ok(bytes(&items.into()))
+    }
+
+    async fn inspect_container(&self, name: &ContainerName) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        let containers = self.containers.lock().unwrap();
+        let by_name = containers.iter().find(|container| container.name == name.as_str() || container.id == name.as_str());
+        let mut by_prefix = containers.iter().filter(|container| container.id.starts_with(name.as_str()));
+        let found = by_name.or_else(|| by_prefix.next()).ok_or_else(|| EngineError::NotFound("no such container".to_owned()))?;
+        if by_name.is_none() && by_prefix.next().is_some() {
+            return Err(EngineError::Invalid("multiple IDs found with provided prefix".to_owned()));
+        }
+        // Numbers that no float holds, and fields of an engine to come.
+        let body = format!(
+            r#"{{"Id":"{}","Future":123456789012345678901234567890,"Name":"/{}","State":{{"Status":"{}"}},"Config":{{"Env":["PASSWORD=secret"],"Labels":{},"Tty":false,"Z":1.50}},"A":[]}}"#,
+            found.id,
+            found.name,
+            status(found.running),
+            found.labels
+        );
+        Ok(Bytes::from(body))
+    }
+
+    async fn log(&self, _: &LoggedContainer, range: &LogRange) -> Result<ByteStream, EngineError> {
+        self.ask()?;
+        let text = format!("log, tail {:?}", range.tail);
+        Ok(ByteStream::new(futures_util::stream::iter([Ok(Bytes::from(text))])))
+    }
+
+    async fn start(&self, container: &ControllableContainer) -> Result<(), EngineError> {
+        self.act("start", &self.name_of(container.id()))?;
+        self.with(container.id(), |container| container.running = true)
+    }
+
+    async fn stop(&self, container: &ControllableContainer, grace_secs: Option<u32>) -> Result<(), EngineError> {
+        let grace = grace_secs.map_or("default".to_owned(), |secs| secs.to_string());
+        self.act("stop", &format!("{} {grace}", self.name_of(container.id())))?;
+        self.with(container.id(), |container| container.running = false)
+    }
+
+    async fn create(&self, container: &AllowedCreate) -> Result<Created, EngineError> {
+        self.act("create", container.name())?;
+        let mut containers = self.containers.lock().unwrap();
+        if containers.iter().any(|existing| existing.name == container.name()) {
+            return Err(EngineError::Conflict("the name is taken".to_owned()));
+        }
+        let id = format!("{:064x}", 0xd000 + containers.len());
+        let specification: serde_json::Value = serde_json::from_str(container.body()).unwrap();
+        let labels = specification.get("Labels").cloned().unwrap_or(json!({}));
+        containers.push(Container { id: id.clone(), name: container.name().to_owned(), running: false, labels });
+        Ok(Created { id: ContainerId::parse(&id).unwrap(), warnings: Vec::new() })
+    }
+
+    async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError> {
+        let options = format!("{}{}", if removal.force { " force" } else { "" }, if removal.volumes { " volumes" } else { "" });
+        self.act("remove", &(self.name_of(container.id()) + &options))?;
+        if self.with(container.id(), |container| container.running)? && !removal.force {
+            return Err(EngineError::Conflict("it is running".to_owned()));
+        }
+        self.containers.lock().unwrap().retain(|existing| existing.id != container.id().as_str());
+        Ok(())
+    }
+
+    async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        if !REDIS.starts_with(&name.for_engine()) && name.for_engine() != "redis:7" {
+            return Err(EngineError::NotFound("no such image".to_owned()));
+        }
+        Ok(bytes(&json!({ "Id": REDIS, "RepoTags": ["redis:7"], "RepoDigests": null })))
+    }
+
+    async fn pull(&self, image: &PullableImage) -> Result<(), EngineError> {
+        self.act("pull", &format!("{} {}", image.repository(), image.tag_or_digest()))
+    }
+
+    async fn list_networks(&self) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        Ok(bytes(
+            &json!([{ "Id": "n1", "Name": "lopco-network", "Driver": "bridge" }, { "Id": "n2", "Name": "bridge", "Driver": "bridge" }]),
+        ))
+    }
+
+    async fn list_volumes(&self) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        let anonymous = "e".repeat(64);
+        Ok(bytes(
+            &json!({ "Volumes": [{ "Name": "data_cache", "Driver": "local" }, { "Name": "other", "Driver": "local" }, { "Name": anonymous }] }),
+        ))
+    }
+
+    async fn version(&self) -> Result<EngineVersion, EngineError> {
+        self.ask()?;
+        let api_version = ApiVersion::parse("1.41").unwrap();
+        Ok(EngineVersion { version: "20.10".to_owned(), api_version, os: "linux".to_owned(), architecture: "amd64".to_owned() })
+    }
+}

@@ -1,0 +1,126 @@
+//! The admin API, on a listener of its own: health, plugins, metrics, reload.
+//!
+//! For the operator and for monitoring. It shows names, digests and counts, never settings or secrets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+
+use crate::plugin::generation::SharedGeneration;
+use crate::serve::Host;
+use crate::settings::Isolation;
+use crate::site::PluginState;
+
+/// The admin API of `host`.
+pub(crate) fn routes(host: Arc<Host>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/plugins", get(plugins))
+        .route("/metrics", get(metrics))
+        .route("/reload", post(reload))
+        .with_state(host)
+}
+
+/// The host is up: 200, with what is not as it should be. An engine that is away and a plugin that is not loaded are no reason to restart the host.
+async fn health(State(host): State<Arc<Host>>) -> Response {
+    let table = host.table.load();
+    let failed: Vec<String> = table
+        .sites
+        .iter()
+        .flat_map(|site| site.plugins.iter().map(move |plugin| (site, plugin)))
+        .filter(|(_, plugin)| matches!(plugin.state, PluginState::Failed(_)))
+        .map(|(site, plugin)| format!("{}/{}", site.name, plugin.name))
+        .collect();
+    let problems = host.engine_problems().await;
+    let status = if failed.is_empty() && problems.values().all(Option::is_none) { "ok" } else { "degraded" };
+    let engines: BTreeMap<String, String> =
+        problems.into_iter().map(|(name, problem)| (name, problem.unwrap_or_else(|| "ok".to_owned()))).collect();
+    Json(serde_json::json!({ "status": status, "plugins_not_loaded": failed, "engines": engines })).into_response()
+}
+
+#[derive(Serialize)]
+struct PluginEntry<'a> {
+    site: &'a str,
+    name: &'a str,
+    mount: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(flatten)]
+    loaded: Option<LoadedEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct LoadedEntry<'a> {
+    version: &'a str,
+    described_as: &'a str,
+    summary: &'a str,
+    generation: u64,
+    sha256: &'a str,
+    source: String,
+    isolation: &'static str,
+    imports: &'a [String],
+    paths: Vec<&'a str>,
+    idle_instances: usize,
+}
+
+/// Every plugin of every site.
+async fn plugins(State(host): State<Arc<Host>>) -> Response {
+    let table = host.table.load();
+    let entries: Vec<PluginEntry<'_>> = table
+        .sites
+        .iter()
+        .flat_map(|site| {
+            site.plugins.iter().map(|plugin| {
+                let (state, reason, loaded) = match &plugin.state {
+                    PluginState::Loaded(generation) => ("loaded", None, Some(loaded(generation))),
+                    PluginState::Failed(reason) => ("failed", Some(reason.as_str()), None),
+                };
+                let mount = if plugin.mount.is_empty() { "/" } else { &plugin.mount };
+                PluginEntry { site: &site.name, name: &plugin.name, mount, state, reason, loaded }
+            })
+        })
+        .collect();
+    Json(entries).into_response()
+}
+
+fn loaded(generation: &SharedGeneration) -> LoadedEntry<'_> {
+    let description = &generation.description;
+    LoadedEntry {
+        version: &description.version,
+        described_as: &description.name,
+        summary: &description.summary,
+        generation: generation.parts.identity.generation,
+        sha256: &generation.digest,
+        source: generation.settings.source.value.display().to_string(),
+        isolation: match generation.settings.isolation {
+            Isolation::Pooled => "pooled",
+            Isolation::Request => "request",
+        },
+        imports: &generation.imports,
+        paths: description.paths.keys().map(String::as_str).collect(),
+        idle_instances: generation.pool.idle_count(),
+    }
+}
+
+/// Everything that is counted, as OpenMetrics text, which Prometheus reads.
+async fn metrics(State(host): State<Arc<Host>>) -> Response {
+    match host.metrics.encode() {
+        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Reads the configuration again. 200 when all of it is in force; 422 with the mistakes when something was left as it was.
+async fn reload(State(host): State<Arc<Host>>) -> Response {
+    let mistakes: Vec<String> = host.reload().await.iter().map(ToString::to_string).collect();
+    let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    (status, Json(serde_json::json!({ "mistakes": mistakes }))).into_response()
+}

@@ -1,0 +1,12 @@
+//! HTTP: listeners, virtual hosts, dispatch, and what the host answers by itself.
+//!
+//! The way of a request: `server` accepts it, `dispatch` finds the plugin in the current [`table::Table`], `plugin::call` runs it, `observe` counts and logs it. The admin API has a
+//! listener of its own.
+
+pub(crate) mod admin;
+pub(crate) mod bench;
+pub(crate) mod dispatch;
+pub(crate) mod observe;
+pub(crate) mod problem;
+pub(crate) mod server;
+pub(crate) mod table;

@@ -1,0 +1,96 @@
+//! A plugin's account of itself: the JSON of `wharf:plugin/description`, read.
+//!
+//! The WIT (`wit/plugin`) says what each key means. Keys that this host does not know are left alone: a plugin may have been built with a newer SDK.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) summary: String,
+    /// Path patterns, and below each its methods as OpenAPI has them. Empty: the plugin takes every path.
+    #[serde(default)]
+    pub(crate) paths: BTreeMap<String, serde_json::Value>,
+    /// What it wants, by room.
+    #[serde(default)]
+    pub(crate) grants: BTreeMap<String, Vec<String>>,
+    /// The JSON schema of its settings; none if it has no settings.
+    #[serde(default)]
+    pub(crate) config: Option<serde_json::Value>,
+}
+
+/// Why a description cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DescriptionError {
+    /// It is not the JSON that the contract asks for.
+    #[error("its description is not the JSON object that `wharf:plugin/description` asks for: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A path pattern is not one.
+    #[error("its description has the path pattern `{pattern}`: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The configuration schema is no JSON schema.
+    #[error("its description has a configuration schema that is no JSON schema: {0}")]
+    Schema(String),
+}
+
+impl Description {
+    /// Reads `text` and checks the patterns and the schema.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Description, DescriptionError> {
+        let description: Description = serde_json::from_str(text)?;
+        let mut matcher = matchit::Router::new();
+        for pattern in description.paths.keys() {
+            let wrong = |reason: String| DescriptionError::Pattern { pattern: pattern.clone(), reason };
+            if !pattern.starts_with('/') {
+                return Err(wrong("it does not begin with `/`".to_owned()));
+            }
+            matcher.insert(pattern, ()).map_err(|error| wrong(error.to_string()))?;
+        }
+        description.config_validator()?;
+        Ok(description)
+    }
+
+    /// What checks the plugin's settings. A plugin without a schema takes none.
+    pub(crate) fn config_validator(&self) -> Result<jsonschema::Validator, DescriptionError> {
+        let nothing = serde_json::json!({"type": "object", "additionalProperties": false});
+        jsonschema::validator_for(self.config.as_ref().unwrap_or(&nothing)).map_err(|error| DescriptionError::Schema(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, problem: Option<&str>) {
+        let found = Description::parse(text).err().map(|error| error.to_string());
+        match (problem, &found) {
+            (None, None) => {}
+            (Some(problem), Some(found)) if found.contains(problem) => {}
+            _ => panic!("expected {problem:?}, found {found:?}"),
+        }
+    }
+
+    #[test]
+    fn a_description_is_checked_when_it_is_read() {
+        check(r#"{"name":"a","version":"1","paths":{"/a/{b}":{},"/c/{*rest}":{}},"later":1}"#, None);
+        check(r#"{"name":"a"}"#, Some("missing field `version`"));
+        check("no", Some("expected ident"));
+        check(r#"{"name":"a","version":"1","paths":{"a":{}}}"#, Some("does not begin with `/`"));
+        check(r#"{"name":"a","version":"1","paths":{"/{a}":{},"/{b}":{}}}"#, Some("path pattern `/{b}`"));
+        check(r#"{"name":"a","version":"1","config":{"type":7}}"#, Some("no JSON schema"));
+    }
+}

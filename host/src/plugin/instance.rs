@@ -1,0 +1,129 @@
+//! One instance of a plugin: a store, the component in it, and the way to call it.
+//!
+//! An instance serves one request at a time. Whether it serves another one afterwards is decided in `call.rs`; here is only what it takes to make one and to prepare it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Span;
+use wasmtime::Store;
+use wasmtime::component::{InstancePre, ResourceTable};
+use wasmtime_wasi::WasiCtxBuilder;
+
+use super::meter::CpuMeter;
+use super::runtime::WasmRuntime;
+use super::state::{InstanceState, MemoryCount, Outgoing, PluginRooms};
+use super::stdio::{Output, Stdio};
+use crate::bindings::exports::wharf::http::handler;
+use crate::bindings::exports::wharf::plugin::description;
+use crate::capability::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
+use crate::settings::Limits;
+
+/// Handles that a request may hold at a time, in each of the two tables. A plugin that needs more has lost them.
+const MAX_HANDLES: usize = 1_000;
+
+/// What instances of one plugin are made from.
+pub(crate) struct InstanceParts {
+    pub(crate) runtime: Arc<WasmRuntime>,
+    pub(crate) rooms: Arc<PluginRooms>,
+    pub(crate) identity: Arc<PluginIdentity>,
+    pub(crate) observer: Arc<dyn HostCallObserver>,
+    pub(crate) limits: Limits,
+}
+
+/// The exports that the host calls, found once for all instances. An absent one means that the plugin does not offer it.
+pub(crate) struct Exports {
+    pub(crate) description: description::GuestIndices,
+    pub(crate) handler: handler::GuestIndices,
+}
+
+/// One instance.
+pub(crate) struct Instance {
+    pub(crate) store: Store<InstanceState>,
+    pub(crate) handler: handler::Guest,
+    pub(crate) description: description::Guest,
+    /// Requests served so far.
+    pub(crate) served: u32,
+    /// After so many requests it is retired.
+    pub(crate) retire_after: u32,
+}
+
+impl InstanceParts {
+    /// Makes an instance. Its start function runs within `start_deadline_ms` of processor time.
+    ///
+    /// # Errors
+    ///
+    /// Wasmtime's reason: the pool is full, the component wants more memory than the limit, or its start trapped.
+    pub(crate) async fn instantiate(
+        &self,
+        pre: &InstancePre<InstanceState>,
+        exports: &Exports,
+        retire_after: u32,
+    ) -> wasmtime::Result<Instance> {
+        let mut store = self.store();
+        let instance = pre.instantiate_async(&mut store).await?;
+        let handler = exports.handler.load(&mut store, &instance)?;
+        let description = exports.description.load(&mut store, &instance)?;
+        Ok(Instance { store, handler, description, served: 0, retire_after })
+    }
+
+    fn store(&self) -> Store<InstanceState> {
+        let stdio = Stdio::new(Arc::clone(&self.rooms.lines));
+        let wasi = WasiCtxBuilder::new().stdout(stdio.stream(Output::Stdout)).stderr(stdio.stream(Output::Stderr)).build();
+        let start_deadline = Duration::from_millis(self.limits.start_deadline_ms);
+        let cpu = Arc::new(CpuMeter::new(Arc::clone(&self.runtime.burners)));
+        cpu.restart(start_deadline);
+        let call = CallContext {
+            identity: Arc::clone(&self.identity),
+            request_id: String::new(),
+            span: Span::none(),
+            host_calls_left: u32::try_from(self.limits.host_calls).unwrap_or(u32::MAX),
+            clock: Arc::new(WallClock::new(start_deadline)),
+            operation_deadline: Duration::from_millis(self.limits.operation_deadline_ms),
+            observer: Arc::clone(&self.observer),
+        };
+        let memory_bytes = usize::try_from(self.limits.memory_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
+        let state = InstanceState {
+            wasi,
+            wasi_table: ResourceTable::with_capacity(0),
+            table: ResourceTable::with_capacity(0),
+            memory: MemoryCount::new(memory_bytes),
+            cpu,
+            stdio,
+            rooms: Arc::clone(&self.rooms),
+            call,
+            outgoing: Outgoing::default(),
+        };
+        let mut store = Store::new(&self.runtime.engine, state);
+        store.data_mut().table.set_max_capacity(MAX_HANDLES);
+        store.data_mut().wasi_table.set_max_capacity(MAX_HANDLES);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| Ok(context.data().cpu.tick()?));
+        store
+    }
+}
+
+impl Instance {
+    /// Prepares the instance for one request: everything that belonged to the last one is replaced.
+    pub(crate) fn begin(&mut self, limits: &Limits, request_id: &str, span: Span) {
+        self.store.set_epoch_deadline(1);
+        let state = self.store.data_mut();
+        state.cpu.restart(Duration::from_millis(limits.cpu_ms));
+        state.stdio.begin(span.clone());
+        state.outgoing.open();
+        let call = &mut state.call;
+        call.request_id.clear();
+        call.request_id.push_str(request_id);
+        call.span = span;
+        call.host_calls_left = u32::try_from(limits.host_calls).unwrap_or(u32::MAX);
+        call.clock.restart(Duration::from_millis(limits.deadline_ms));
+        self.served = self.served.saturating_add(1);
+    }
+
+    /// Whether the instance may serve another request: nothing of the last one is left in it, it is not due, and it has not run into its memory limit.
+    pub(crate) fn is_clean(&self) -> bool {
+        let state = self.store.data();
+        state.table.is_empty() && !state.memory.refused && self.served < self.retire_after
+    }
+}

@@ -1,0 +1,305 @@
+//! The running host: starts what the settings ask for, reloads, and stops in order.
+//!
+//! Start: settings -> engines -> plugins -> listeners. A plugin or an engine that is not there does not keep the rest from being served; a mistake in the settings, or an address that cannot be
+//! listened on, does. Stop: no new connections, then the requests under way, then the operations that they began, each within `shutdown_grace_secs`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{Request, State};
+use tokio::sync::Mutex;
+
+use crate::backend::engine::Engine;
+use crate::backend::operations::Operations;
+use crate::http::dispatch::{SharedTable, dispatch};
+use crate::http::server::{Remote, Server};
+use crate::http::table::Table;
+use crate::http::{admin, bench};
+use crate::metrics::Metrics;
+use crate::plugin::code_cache::CodeCache;
+use crate::plugin::load::Loader;
+use crate::plugin::runtime::WasmRuntime;
+use crate::settings::{self, Mistake, Mistakes, Settings};
+use crate::site::{Engines, Site};
+
+/// How long the admin API waits for an engine before it says that it does not answer.
+const ENGINE_PROBE: Duration = Duration::from_secs(2);
+
+/// What to serve, beyond what the settings say.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Serve only the site of this name.
+    pub site: Option<String>,
+    /// Serve the native routes of the benchmark too.
+    pub bench_routes: bool,
+}
+
+/// Why the host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings have mistakes.
+    #[error("{0}")]
+    Settings(#[from] Mistakes),
+    /// `--site` names no site.
+    #[error("no site is called `{name}`; the configuration has {known}")]
+    UnknownSite {
+        /// The name that was given.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// The data directory cannot be used.
+    #[error("failed to prepare the data directory `{path}`")]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Wasmtime cannot run here.
+    #[error("failed to start the WebAssembly engine: {0}")]
+    Wasm(String),
+    /// An address is taken or not ours.
+    #[error("failed to listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What the listeners share.
+pub(crate) struct Host {
+    pub(crate) table: SharedTable,
+    pub(crate) metrics: Arc<Metrics>,
+    loader: Loader,
+    path: PathBuf,
+    options: Options,
+    /// One reload at a time. Holds the engines, by name, with the URLs that they were made from.
+    reloading: Mutex<EnginesInUse>,
+}
+
+#[derive(Default)]
+struct EnginesInUse {
+    engines: Engines,
+    urls: BTreeMap<String, String>,
+}
+
+/// A host that serves.
+pub struct Running {
+    host: Arc<Host>,
+    sites: Server,
+    admin: Option<Server>,
+    grace: Duration,
+}
+
+/// Starts serving what the configuration at `path` says.
+///
+/// # Errors
+///
+/// [`StartError`]. Plugins that cannot be loaded are no error: they are logged, and their mounts answer 503.
+pub async fn start(path: &Path, options: Options) -> Result<Running, StartError> {
+    let settings = settings::load(path)?;
+    start_with(path, settings, options).await
+}
+
+/// As [`start`], with settings that were read already.
+///
+/// # Errors
+///
+/// As [`start`].
+pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Result<Running, StartError> {
+    check_site(&settings, &options)?;
+    let loader = loader(&settings)?;
+    let metrics = Arc::clone(&loader.metrics);
+    let table = Arc::new(ArcSwap::from_pointee(Table::new(Vec::new(), &metrics)));
+    let host = Arc::new(Host { table, metrics, loader, path: path.to_owned(), options, reloading: Mutex::default() });
+    let server = settings.server.clone();
+    for mistake in host.publish(settings).await {
+        tracing::error!("{mistake}");
+    }
+
+    let sites = listen("sites", server.listen, host.routes()).await?;
+    let admin = match server.admin {
+        Some(address) => Some(listen("admin", address, admin::routes(Arc::clone(&host))).await?),
+        None => None,
+    };
+    Ok(Running { host, sites, admin, grace: Duration::from_secs(server.shutdown_grace_secs) })
+}
+
+/// The loader that `settings` ask for.
+///
+/// # Errors
+///
+/// If the data directory or the WebAssembly engine cannot be used.
+pub(crate) fn loader(settings: &Settings) -> Result<Loader, StartError> {
+    let data_dir = &settings.server.data_dir;
+    let cache = CodeCache::open(data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
+    let runtime = WasmRuntime::new().map_err(|error| StartError::Wasm(format!("{error:#}")))?;
+    Ok(Loader::new(runtime, cache, Arc::new(Metrics::new()), Operations::default()))
+}
+
+fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> {
+    let Some(name) = &options.site else { return Ok(()) };
+    let names: Vec<&str> = settings.sites.iter().map(|site| site.name.value.as_str()).collect();
+    if names.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    Err(StartError::UnknownSite { name: name.clone(), known })
+}
+
+async fn listen(listener: &'static str, address: SocketAddr, router: Router) -> Result<Server, StartError> {
+    let server = Server::start(address, router).await.map_err(|source| StartError::Listen { address, source })?;
+    tracing::info!(listener, address = %server.address, "listening");
+    Ok(server)
+}
+
+impl Running {
+    /// Where the sites are served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.sites.address
+    }
+
+    /// Where the admin API is served; none if it is off.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// Asks each engine whether it is there, and says in the log which is not. Plugins are served all the same, and find it when it comes.
+    pub async fn report_engines(&self) {
+        for (engine, problem) in self.host.engine_problems().await {
+            if let Some(problem) = problem {
+                tracing::warn!(engine, problem, "an engine does not answer; set `url` of its table or DOCKER_HOST if it is elsewhere");
+            }
+        }
+    }
+
+    /// Reads the configuration again and puts into force what is right; the rest stays as it was. Answers what is wrong.
+    pub async fn reload(&self) -> Vec<Mistake> {
+        self.host.reload().await
+    }
+
+    /// Stops: takes no new connections, and waits for the requests and operations under way.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.sites.stop(self.grace).await;
+        let operations = &self.host.loader.operations;
+        if tokio::time::timeout(self.grace, operations.finished()).await.is_err() {
+            tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
+        }
+        if let Some(admin) = self.admin {
+            admin.stop(Duration::from_secs(1)).await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+impl Host {
+    fn routes(&self) -> Router {
+        let sites = Router::new().fallback(answer).with_state(Arc::clone(&self.table));
+        if self.options.bench_routes { bench::routes(&self.metrics).merge(sites) } else { sites }
+    }
+
+    /// Reads the configuration again. What is wrong is logged and answered; what was loaded and is wrong now stays as it was.
+    pub(crate) async fn reload(&self) -> Vec<Mistake> {
+        let path = self.path.clone();
+        let mistakes = match tokio::task::spawn_blocking(move || settings::load(&path)).await {
+            Ok(Ok(settings)) => self.publish(settings).await,
+            Ok(Err(mistakes)) => mistakes.0,
+            Err(error) => vec![Mistake { at: None, message: format!("failed to read the configuration: {error}"), remedy: None }],
+        };
+        for mistake in &mistakes {
+            tracing::error!("{mistake}");
+        }
+        tracing::info!(mistakes = mistakes.len(), "reloaded");
+        mistakes
+    }
+
+    /// Loads every site of `settings` without serving it. Answers what is wrong too.
+    pub(crate) async fn load_sites(loader: &Loader, settings: Settings) -> (Vec<Site>, Vec<Mistake>) {
+        let mut in_use = EnginesInUse::default();
+        let mut mistakes = in_use.update(&settings);
+        let mut sites = Vec::new();
+        for site in settings.sites {
+            let (site, found) = Site::load(loader, &in_use.engines, site, None).await;
+            sites.push(site);
+            mistakes.extend(found);
+        }
+        (sites, mistakes)
+    }
+
+    /// Loads the sites of `settings` and puts them into force.
+    async fn publish(&self, settings: Settings) -> Vec<Mistake> {
+        let mut in_use = self.reloading.lock().await;
+        let mut mistakes = in_use.update(&settings);
+        let before = self.table.load_full();
+        let mut sites = Vec::new();
+        let wanted = self.options.site.as_deref();
+        for site in settings.sites.into_iter().filter(|site| wanted.is_none_or(|wanted| wanted == site.name.value)) {
+            let previous = before.sites.iter().find(|known| known.name == site.name.value);
+            let (site, found) = Site::load(&self.loader, &in_use.engines, site, previous).await;
+            sites.push(site);
+            mistakes.extend(found);
+        }
+        self.table.store(Arc::new(Table::new(sites, &self.metrics)));
+        mistakes
+    }
+
+    /// What is wrong with each engine; none for one that answers.
+    pub(crate) async fn engine_problems(&self) -> BTreeMap<String, Option<String>> {
+        let in_use = self.reloading.lock().await;
+        let (engines, urls) = (in_use.engines.clone(), in_use.urls.clone());
+        drop(in_use);
+        let asked = engines.into_iter().map(|(name, engine)| async move {
+            let problem = match tokio::time::timeout(ENGINE_PROBE, engine.version()).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_elapsed) => Some(format!("no answer within {} s", ENGINE_PROBE.as_secs())),
+            };
+            (name, problem)
+        });
+        let asked = futures_util::future::join_all(asked).await.into_iter();
+        asked
+            .map(|(name, problem)| (urls.get(&name).cloned(), name, problem))
+            .map(|(url, name, problem)| (name, problem.map(|problem| format!("{}: {problem}", url.unwrap_or_default()))))
+            .collect()
+    }
+}
+
+impl EnginesInUse {
+    /// Makes the engines that are new or have another URL, and forgets those that are gone.
+    fn update(&mut self, settings: &Settings) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        self.engines.retain(|name, _| settings.engines.get(name).map(|engine| &engine.url) == self.urls.get(name));
+        for (name, engine) in &settings.engines {
+            if self.engines.contains_key(name) {
+                continue;
+            }
+            match Engine::new(&engine.url) {
+                Ok(made) => {
+                    self.engines.insert(name.clone(), made);
+                    self.urls.insert(name.clone(), engine.url.clone());
+                }
+                Err(error) => mistakes.push(Mistake { at: None, message: format!("engine `{name}`: {error}"), remedy: None }),
+            }
+        }
+        mistakes
+    }
+}
+
+async fn answer(State(table): State<SharedTable>, request: Request) -> axum::response::Response {
+    let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
+    dispatch(&table, request, remote).await
+}

@@ -1,0 +1,133 @@
+//! `wharf.toml`: from text to values that need no further checks.
+//!
+//! Every mistake in every file is reported at once, each with its file, line and column and with what to write instead; nothing starts
+//! on settings that have one. Keys are checked by the code that reads them, through [`section::Section`], which knows what was asked for and
+//! reports what was not. What a plugin's settings (`config`) may hold is known only to the plugin: they are checked against its
+//! description when it is loaded, at the places kept here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::capability::Grants;
+
+pub(crate) mod document;
+pub mod limits;
+pub mod location;
+mod read;
+pub(crate) mod report;
+pub(crate) mod section;
+pub(crate) mod tree;
+
+pub use limits::Limits;
+pub use location::{Located, Location, Mistake, Mistakes};
+pub use read::load;
+
+/// Everything that one process serves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The files that were read: the one named first, then those that it includes.
+    pub files: Vec<PathBuf>,
+    /// What belongs to the process and not to a site.
+    pub server: Server,
+    /// The engines by name. `default` is there even when no file names it.
+    pub engines: BTreeMap<String, EngineSettings>,
+    /// The sites, in the order of the files. At least one.
+    pub sites: Vec<SiteSettings>,
+}
+
+/// `[server]`. What it says about authentication is a condition for `listen` and `admin`, checked while it is read and not kept.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where the sites are served. Port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Where the admin API is served; none turns it off.
+    pub admin: Option<SocketAddr>,
+    /// Where the host keeps what it writes: compiled code, later databases.
+    pub data_dir: PathBuf,
+    /// How long shutdown waits for requests and operations under way.
+    pub shutdown_grace_secs: u64,
+    /// How to write log lines.
+    pub log_format: LogFormat,
+    /// What to log, as `RUST_LOG` has it; the environment variable wins.
+    pub log_filter: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, one line each.
+    Pretty,
+    /// One JSON object on a line.
+    Json,
+}
+
+/// `[engine.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// `unix:///path`, `tcp://host:port` or `http://host:port`.
+    pub url: String,
+}
+
+/// One `[[site]]`.
+#[derive(Debug, Clone)]
+pub struct SiteSettings {
+    /// Unique in the process.
+    pub name: Located<String>,
+    /// The hosts it answers to, in lower case and without a port. Empty: every host that no other site names.
+    pub hosts: Vec<String>,
+    /// Its plugins, in the order of the file.
+    pub plugins: Vec<PluginSettings>,
+}
+
+/// One `[[site.plugin]]`.
+#[derive(Debug, Clone)]
+pub struct PluginSettings {
+    /// Unique on the site.
+    pub name: Located<String>,
+    /// Where the component is: a path, already resolved against the file that names it.
+    pub source: Located<PathBuf>,
+    /// The sha256 that the component must have, in lower-case hex; none accepts any.
+    pub sha256: Option<String>,
+    /// The prefix it is mounted at, without a trailing slash; empty for `/`.
+    pub mount: Located<String>,
+    /// Whether an instance may serve a second request.
+    pub isolation: Isolation,
+    /// What it may use.
+    pub limits: Limits,
+    /// What it may do.
+    pub grants: Grants,
+    /// Its own settings.
+    pub config: PluginConfig,
+    /// Where its table begins.
+    pub at: Location,
+}
+
+/// Whether an instance may serve a second request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Instances are kept and serve one request after another.
+    Pooled,
+    /// Each request gets an instance of its own.
+    Request,
+}
+
+/// `config` of a plugin.
+#[derive(Debug, Clone, Default)]
+pub struct PluginConfig {
+    /// The settings without the secrets, as a JSON object in the order of the file. Dates and times are strings.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// The secrets by name, top level only.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Where each value and secret stands, by JSON pointer (`/network`); the empty pointer is the table itself, or the plugin's without one.
+    pub places: BTreeMap<String, Location>,
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `{ secret_file = "path" }`, resolved against the configuration file.
+    File(PathBuf),
+    /// `{ secret_env = "NAME" }`.
+    Env(String),
+}

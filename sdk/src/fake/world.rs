@@ -1,0 +1,281 @@
+//! The fake host itself: what it holds, what it was asked, and what it answers to the functions that are not the engine's.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::engine::Engine;
+use super::objects::{Container, Image};
+use super::stream;
+use crate::docker::Container as Inspected;
+use crate::docker::Grace;
+use crate::docker::containers_create::Created;
+use crate::docker::containers_logs::LogOptions;
+use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
+use crate::docker::containers_remove::RemoveOptions;
+use crate::docker::images_read::Image as InspectedImage;
+use crate::docker::networks_read::Network;
+use crate::docker::system_read;
+use crate::docker::volumes_read::Volume;
+use crate::error::Error;
+use crate::host::{self, Fields};
+use crate::log::Level;
+use crate::stream::{BodyWriter, ByteStream};
+
+/// A line in the host's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its level.
+    pub level: Level,
+    /// Its message.
+    pub message: String,
+    /// Its fields, in the order in which they were given.
+    pub fields: Vec<(String, String)>,
+}
+
+/// One call of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The function, as the host's own log names it: `docker.containers-read.inspect`.
+    pub function: String,
+    /// What it was about: the names or references, with commas; empty when it is about nothing in particular.
+    pub about: String,
+}
+
+/// A response that was begun with [`Response::start`](crate::Response::start).
+pub(super) struct Started {
+    pub(super) status: u16,
+    pub(super) headers: Fields,
+    pub(super) written: Rc<RefCell<Vec<u8>>>,
+}
+
+thread_local! {
+    static STARTED: RefCell<Option<Started>> = const { RefCell::new(None) };
+}
+
+/// The response that was begun in the request before.
+pub(super) fn take_started() -> Option<Started> {
+    STARTED.take()
+}
+
+/// A host in memory. Its clones are the same host.
+#[derive(Clone)]
+pub struct Host(Rc<RefCell<State>>);
+
+struct State {
+    engine: Engine,
+    config: Value,
+    secrets: BTreeMap<String, String>,
+    failures: BTreeMap<String, Error>,
+    calls: Vec<Call>,
+    lines: Vec<Line>,
+}
+
+impl Host {
+    /// A new host, which is this thread's from now on. It holds nothing; the engine has the networks `bridge`, `host` and `none`.
+    #[must_use]
+    pub fn install() -> Host {
+        let host = Host::empty();
+        super::install(&host);
+        host
+    }
+
+    pub(super) fn empty() -> Host {
+        Host(Rc::new(RefCell::new(State {
+            engine: Engine::new(),
+            config: json!({}),
+            secrets: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            calls: Vec::new(),
+            lines: Vec::new(),
+        })))
+    }
+
+    /// Adds a container, which is then the newest.
+    pub fn container(&self, container: Container) {
+        self.0.borrow_mut().engine.add_container(container);
+    }
+
+    /// Adds an image that the engine holds. Its tags are taken from other images, as the engine does.
+    pub fn image(&self, image: Image) {
+        self.0.borrow_mut().engine.add_image(image);
+    }
+
+    /// Adds an image that a pull of any of its tags fetches.
+    pub fn registry_image(&self, image: Image) {
+        self.0.borrow_mut().engine.registry.push(image);
+    }
+
+    /// Adds a network.
+    pub fn network(&self, name: &str) {
+        self.0.borrow_mut().engine.networks.insert(name.to_owned());
+    }
+
+    /// Adds a volume.
+    pub fn volume(&self, name: &str) {
+        self.0.borrow_mut().engine.volumes.insert(name.to_owned());
+    }
+
+    /// Sets the plugin's settings, an object.
+    pub fn config(&self, config: Value) {
+        self.0.borrow_mut().config = config;
+    }
+
+    /// Adds a secret.
+    pub fn secret(&self, name: &str, value: &str) {
+        self.0.borrow_mut().secrets.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Lets every call of `function` fail with `error` from now on. Functions are named as the host's own log names them:
+    /// `docker.containers-create.run`, `config.reveal`, `http.outgoing.write`.
+    pub fn fail(&self, function: &str, error: Error) {
+        self.0.borrow_mut().failures.insert(function.to_owned(), error);
+    }
+
+    /// Removes the container `name` behind the plugin's back: lists still show it, everything else says that it is gone.
+    pub fn vanish(&self, name: &str) {
+        self.0.borrow_mut().engine.vanish(name);
+    }
+
+    /// The names of all containers, the newest first.
+    #[must_use]
+    pub fn containers(&self) -> Vec<String> {
+        self.0.borrow().engine.names()
+    }
+
+    /// What the engine answers to an inspect of the container `name`; none when there is no such container.
+    #[must_use]
+    pub fn details(&self, name: &str) -> Option<Value> {
+        self.0.borrow().engine.find(name).ok().map(|container| container.details.clone())
+    }
+
+    /// All tags of the images that the engine holds, sorted.
+    #[must_use]
+    pub fn tags(&self) -> BTreeSet<String> {
+        self.0.borrow().engine.images.iter().flat_map(|image| image.tags.iter().cloned()).collect()
+    }
+
+    /// Every call of a plugin so far, but for those of the log.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.0.borrow().calls.clone()
+    }
+
+    /// What the calls of `function` were about, in their order.
+    #[must_use]
+    pub fn calls_of(&self, function: &str) -> Vec<String> {
+        let state = self.0.borrow();
+        state.calls.iter().filter(|call| call.function == function).map(|call| call.about.clone()).collect()
+    }
+
+    /// Every line that was written to the log.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Line> {
+        self.0.borrow().lines.clone()
+    }
+
+    /// Notes a call and answers with the engine, unless the function was made to fail.
+    fn call<R>(&self, function: &str, about: &str, answer: impl FnOnce(&mut Engine) -> Result<R, Error>) -> Result<R, Error> {
+        let mut state = self.0.borrow_mut();
+        state.calls.push(Call { function: function.to_owned(), about: about.to_owned() });
+        match state.failures.get(function) {
+            Some(error) => Err(error.clone()),
+            None => answer(&mut state.engine),
+        }
+    }
+
+    /// The same for a function that is asked about many things.
+    fn call_each<R>(&self, function: &str, about: &[String], answer: impl Fn(&Engine, &str) -> Result<R, Error>) -> Vec<Result<R, Error>> {
+        match self.call(function, &about.join(","), |engine| Ok(about.iter().map(|name| answer(engine, name)).collect())) {
+            Ok(answers) => answers,
+            Err(error) => about.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+}
+
+impl host::Host for Host {
+    fn log(&self, level: Level, message: &str, fields: &[(String, String)]) {
+        self.0.borrow_mut().lines.push(Line { level, message: message.to_owned(), fields: fields.to_vec() });
+    }
+
+    fn config_document(&self) -> String {
+        self.0.borrow().config.to_string()
+    }
+
+    fn config_reveal(&self, name: &str) -> Result<String, Error> {
+        let secret = self.0.borrow().secrets.get(name).cloned();
+        self.call("config.reveal", name, |_| secret.ok_or(Error::NotFound))
+    }
+
+    fn start(&self, status: u16, headers: Fields) -> Result<BodyWriter, Error> {
+        self.call("http.outgoing.start", "", |_| Ok(()))?;
+        if STARTED.with_borrow(Option::is_some) {
+            return Err(Error::Conflict("a response was started before".to_owned()));
+        }
+        let written = Rc::<RefCell<Vec<u8>>>::default();
+        STARTED.set(Some(Started { status, headers, written: Rc::clone(&written) }));
+        let failure = self.0.borrow().failures.get("http.outgoing.write").cloned();
+        Ok(BodyWriter(std::mem::ManuallyDrop::new(stream::BodyWriter { written, failure })))
+    }
+
+    fn containers_list(&self, filter: &ContainerFilter) -> Result<Vec<ContainerSummary>, Error> {
+        self.call("docker.containers-read.list", &filter.labels.join(","), |engine| engine.list(filter))
+    }
+
+    fn containers_inspect(&self, names: &[String]) -> Vec<Result<Inspected, Error>> {
+        self.call_each("docker.containers-read.inspect", names, |engine, name| engine.inspect(name, false))
+    }
+
+    fn containers_env_inspect(&self, names: &[String]) -> Vec<Result<Inspected, Error>> {
+        self.call_each("docker.containers-env.inspect", names, |engine, name| engine.inspect(name, true))
+    }
+
+    fn containers_log(&self, container: &str, options: &LogOptions) -> Result<ByteStream, Error> {
+        self.call("docker.containers-logs.read", container, |engine| engine.log(container, options))
+    }
+
+    fn container_start(&self, container: &str) -> Result<(), Error> {
+        self.call("docker.containers-lifecycle.start", container, |engine| engine.start(container))
+    }
+
+    fn container_stop(&self, container: &str, _: Grace) -> Result<(), Error> {
+        self.call("docker.containers-lifecycle.stop", container, |engine| engine.stop(container))
+    }
+
+    fn container_create(&self, name: &str, specification: &str) -> Result<Created, Error> {
+        self.call("docker.containers-create.create", name, |engine| engine.create(name, specification))
+    }
+
+    fn container_run(&self, name: &str, specification: &str) -> Result<Created, Error> {
+        self.call("docker.containers-create.run", name, |engine| engine.run(name, specification))
+    }
+
+    fn container_remove(&self, container: &str, options: RemoveOptions) -> Result<(), Error> {
+        self.call("docker.containers-remove.remove", container, |engine| engine.remove(container, options))
+    }
+
+    fn images_inspect(&self, references: &[String]) -> Vec<Result<InspectedImage, Error>> {
+        self.call_each("docker.images-read.inspect", references, Engine::inspect_image)
+    }
+
+    fn image_pull(&self, reference: &str) -> Result<(), Error> {
+        self.call("docker.images-pull.pull", reference, |engine| engine.pull(reference))
+    }
+
+    fn networks_list(&self) -> Result<Vec<Network>, Error> {
+        self.call("docker.networks-read.list", "", |engine| Ok(engine.list_networks()))
+    }
+
+    fn volumes_list(&self) -> Result<Vec<Volume>, Error> {
+        self.call("docker.volumes-read.list", "", |engine| Ok(engine.list_volumes()))
+    }
+
+    fn engine_version(&self) -> Result<system_read::Engine, Error> {
+        self.call("docker.system-read.version", "", |_| {
+            let text = str::to_owned;
+            Ok(system_read::Engine { version: text("28.3.2"), api_version: text("1.51"), os: text("linux"), architecture: text("amd64") })
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! The host of a component: the contract's imports, in the SDK's words. Nothing is decided here.
+//!
+//! Its functions are those of the trait `Host` of native targets, but a type's own: each call is direct, so the linker can drop what a plugin does not use.
+
+use std::time::SystemTime;
+
+use crate::bindings::wharf::config::config;
+use crate::bindings::wharf::docker::{
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
+    networks_read, system_read, types as docker, volumes_read,
+};
+use crate::bindings::wharf::http::{outgoing, types as http};
+use crate::bindings::wharf::log::log;
+use crate::docker::containers_create::Created;
+use crate::docker::containers_logs::LogOptions;
+use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
+use crate::docker::containers_remove::RemoveOptions;
+use crate::docker::images_read::Image;
+use crate::docker::networks_read::Network;
+use crate::docker::system_read::Engine;
+use crate::docker::volumes_read::Volume;
+use crate::docker::{Container, Grace};
+use crate::error::Error;
+use crate::host::Fields;
+use crate::log::Level;
+use crate::stream::{BodyWriter, ByteStream};
+
+/// The host that runs this component.
+pub(crate) struct Imports;
+
+impl Imports {
+    pub(crate) fn log(&self, level: Level, message: &str, fields: &[(String, String)]) {
+        let level = match level {
+            Level::Error => log::Level::Error,
+            Level::Warn => log::Level::Warn,
+            Level::Info => log::Level::Info,
+            Level::Debug => log::Level::Debug,
+            Level::Trace => log::Level::Trace,
+        };
+        log::log(level, message, fields);
+    }
+
+    pub(crate) fn config_document(&self) -> String {
+        config::document()
+    }
+
+    pub(crate) fn config_reveal(&self, name: &str) -> Result<String, Error> {
+        Ok(config::reveal(name)?)
+    }
+
+    pub(crate) fn start(&self, status: u16, headers: Fields) -> Result<BodyWriter, Error> {
+        let headers: Vec<http::Field> =
+            headers.into_iter().map(|(name, value)| http::Field { name: name.into_owned(), value: value.into_owned() }).collect();
+        Ok(BodyWriter(std::mem::ManuallyDrop::new(outgoing::start(status, &headers)?)))
+    }
+
+    pub(crate) fn containers_list(&self, filter: &ContainerFilter) -> Result<Vec<ContainerSummary>, Error> {
+        let filter = containers_read::ContainerFilter { all: filter.all, labels: filter.labels.clone() };
+        Ok(containers_read::list(&filter)?.into_iter().map(ContainerSummary::from).collect())
+    }
+
+    pub(crate) fn containers_inspect(&self, names: &[String]) -> Vec<Result<Container, Error>> {
+        each(containers_read::inspect(names))
+    }
+
+    pub(crate) fn containers_env_inspect(&self, names: &[String]) -> Vec<Result<Container, Error>> {
+        each(containers_env::inspect(names))
+    }
+
+    pub(crate) fn containers_log(&self, container: &str, options: &LogOptions) -> Result<ByteStream, Error> {
+        let options = containers_logs::LogOptions {
+            stdout: options.stdout,
+            stderr: options.stderr,
+            timestamps: options.timestamps,
+            follow: options.follow,
+            tail: options.tail,
+            since_ms: options.since.map(milliseconds),
+            until_ms: options.until.map(milliseconds),
+        };
+        Ok(ByteStream(containers_logs::read(container, options)?))
+    }
+
+    pub(crate) fn container_start(&self, container: &str) -> Result<(), Error> {
+        Ok(containers_lifecycle::start(container)?)
+    }
+
+    pub(crate) fn container_stop(&self, container: &str, grace: Grace) -> Result<(), Error> {
+        let grace_ms = grace.map(|grace| u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
+        Ok(containers_lifecycle::stop(container, grace_ms)?)
+    }
+
+    pub(crate) fn container_create(&self, name: &str, specification: &str) -> Result<Created, Error> {
+        Ok(containers_create::create(name, specification)?.into())
+    }
+
+    pub(crate) fn container_run(&self, name: &str, specification: &str) -> Result<Created, Error> {
+        Ok(containers_create::run(name, specification)?.into())
+    }
+
+    pub(crate) fn container_remove(&self, container: &str, options: RemoveOptions) -> Result<(), Error> {
+        let mut flags = containers_remove::RemoveOptions::empty();
+        flags.set(containers_remove::RemoveOptions::FORCE, options.force);
+        flags.set(containers_remove::RemoveOptions::VOLUMES, options.volumes);
+        Ok(containers_remove::remove(container, flags)?)
+    }
+
+    pub(crate) fn images_inspect(&self, references: &[String]) -> Vec<Result<Image, Error>> {
+        each(images_read::inspect(references))
+    }
+
+    pub(crate) fn image_pull(&self, reference: &str) -> Result<(), Error> {
+        Ok(images_pull::pull(reference)?)
+    }
+
+    pub(crate) fn networks_list(&self) -> Result<Vec<Network>, Error> {
+        let network = |network: networks_read::Network| Network {
+            id: network.id,
+            name: network.name,
+            driver: network.driver,
+            labels: network.labels,
+            json: network.json,
+        };
+        Ok(networks_read::list()?.into_iter().map(network).collect())
+    }
+
+    pub(crate) fn volumes_list(&self) -> Result<Vec<Volume>, Error> {
+        let volume =
+            |volume: volumes_read::Volume| Volume { name: volume.name, driver: volume.driver, labels: volume.labels, json: volume.json };
+        Ok(volumes_read::list()?.into_iter().map(volume).collect())
+    }
+
+    pub(crate) fn engine_version(&self) -> Result<Engine, Error> {
+        let engine = system_read::version()?;
+        Ok(Engine { version: engine.version, api_version: engine.api_version, os: engine.os, architecture: engine.architecture })
+    }
+}
+
+/// The answers of one call about many things.
+fn each<A: Into<B>, B>(answers: Vec<Result<A, docker::Error>>) -> Vec<Result<B, Error>> {
+    answers.into_iter().map(|answer| answer.map(A::into).map_err(Error::from)).collect()
+}
+
+/// `time` as the contract counts it.
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<docker::Container> for Container {
+    fn from(container: docker::Container) -> Container {
+        Container { id: container.id, name: container.name, state: container.state, labels: container.labels, json: container.json }
+    }
+}
+
+impl From<containers_read::ContainerSummary> for ContainerSummary {
+    fn from(summary: containers_read::ContainerSummary) -> ContainerSummary {
+        ContainerSummary {
+            id: summary.id,
+            names: summary.names,
+            image: summary.image,
+            image_id: summary.image_id,
+            state: summary.state,
+            labels: summary.labels,
+            json: summary.json,
+        }
+    }
+}
+
+impl From<containers_create::Created> for Created {
+    fn from(created: containers_create::Created) -> Created {
+        Created { id: created.id, warnings: created.warnings }
+    }
+}
+
+impl From<images_read::Image> for Image {
+    fn from(image: images_read::Image) -> Image {
+        Image { id: image.id, repo_tags: image.repo_tags, repo_digests: image.repo_digests, json: image.json }
+    }
+}
+
+/// The error of each package has the same words.
+macro_rules! same_words {
+    ($($package:ident),*) => {$(
+        impl From<$package::Error> for Error {
+            fn from(error: $package::Error) -> Error {
+                match error {
+                    $package::Error::Denied => Error::Denied,
+                    $package::Error::NotFound => Error::NotFound,
+                    $package::Error::Invalid(reason) => Error::Invalid(reason),
+                    $package::Error::Conflict(reason) => Error::Conflict(reason),
+                    $package::Error::Unavailable(reason) => Error::Unavailable(reason),
+                    $package::Error::Timeout => Error::Timeout,
+                    $package::Error::QuotaExceeded => Error::QuotaExceeded,
+                    $package::Error::Internal(reason) => Error::Internal(reason),
+                }
+            }
+        }
+    )*};
+}
+
+same_words!(config, docker, http);
+
+impl From<Error> for http::Error {
+    fn from(error: Error) -> http::Error {
+        match error {
+            Error::Denied => http::Error::Denied,
+            Error::NotFound => http::Error::NotFound,
+            Error::Invalid(reason) => http::Error::Invalid(reason),
+            Error::Conflict(reason) => http::Error::Conflict(reason),
+            Error::Unavailable(reason) => http::Error::Unavailable(reason),
+            Error::Timeout => http::Error::Timeout,
+            Error::QuotaExceeded => http::Error::QuotaExceeded,
+            Error::Internal(reason) => http::Error::Internal(reason),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The host with real components, in this process: no engine, no registry.
+//!
+//! One file for each capability and one for each promise of the host. A test says what `wharf.toml` says, what is asked and what is answered; `in_process` knows the rest.
+
+mod admin;
+mod bench;
+mod bodies;
+mod capacity;
+mod config;
+mod docker;
+mod in_process;
+mod isolation;
+mod loading;
+mod log;
+mod misbehave;
+mod reload;
+mod responses;
+mod sites;
+mod started;
+
+/// Fails to compile when a guest has no test file of its name.
+macro_rules! has_a_test {
+    ($guest:ident) => {
+        #[expect(unused_imports, reason = "that the name is there is all that is asked")]
+        use self::$guest as _;
+    };
+}
+
+wharf_tests::foreach_guest!(has_a_test);

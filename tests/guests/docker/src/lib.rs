@@ -1,0 +1,141 @@
+//! Carries out one call of the docker room for each request, and answers what came back as JSON: `POST /containers-read.inspect` with the arguments as the body.
+//!
+//! It imports every interface of the room, so that a test chooses by the grant what it may.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wharf_sdk::docker::{self, Container, Error};
+use wharf_sdk::docker::{containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove};
+use wharf_sdk::docker::{images_pull, images_read, networks_read, system_read, volumes_read};
+use wharf_sdk::{Description, Plugin, Request, Response, Router};
+
+struct Docker;
+
+const POWERS: [&str; 11] = [
+    "containers.read",
+    "containers.env",
+    "containers.logs",
+    "containers.lifecycle",
+    "containers.create",
+    "containers.remove",
+    "images.read",
+    "images.pull",
+    "networks.read",
+    "volumes.read",
+    "system.read",
+];
+
+impl Plugin for Docker {
+    fn describe() -> Description {
+        Description::new().wants("docker", &POWERS)
+    }
+
+    fn routes() -> Router {
+        Router::new()
+            .get("/log/{container}", |request: &Request| log(request))
+            .get("/denied-then-allowed", |_: &Request| denied_then_allowed())
+            .get("/calls/{count}", calls)
+            .post("/{function}", call)
+    }
+}
+
+/// The arguments of every function, each with what it needs.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Arguments {
+    names: Vec<String>,
+    name: String,
+    all: bool,
+    labels: Vec<String>,
+    specification: Value,
+    force: bool,
+    volumes: bool,
+}
+
+fn call(request: &Request) -> Response {
+    let arguments: Arguments = request.json().unwrap_or_default();
+    let answer = carry_out(&request.param("function"), &arguments);
+    Response::json(&answer.unwrap_or_else(|error| error_json(&error)))
+}
+
+fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
+    let name = &arguments.name;
+    Ok(match function {
+        "containers-read.list" => {
+            let filter = containers_read::ContainerFilter { all: arguments.all, labels: arguments.labels.clone() };
+            containers_read::list(&filter)?
+                .into_iter()
+                .map(|found| json!({"id": found.id, "names": found.names, "state": found.state}))
+                .collect()
+        }
+        "containers-read.inspect" => containers_read::inspect(&arguments.names).into_iter().map(container_json).collect(),
+        "containers-env.inspect" => containers_env::inspect(&arguments.names).into_iter().map(container_json).collect(),
+        "containers-lifecycle.start" => containers_lifecycle::start(name).map(|()| json!("done"))?,
+        "containers-lifecycle.stop" => containers_lifecycle::stop(name, None).map(|()| json!("done"))?,
+        "containers-create.create" => json!(containers_create::create(name, &arguments.specification)?.id),
+        "containers-create.run" => json!(containers_create::run(name, &arguments.specification)?.id),
+        "containers-remove.remove" => {
+            let options = containers_remove::RemoveOptions { force: arguments.force, volumes: arguments.volumes };
+            containers_remove::remove(name, options).map(|()| json!("done"))?
+        }
+        "images-read.inspect" => {
+            let images = images_read::inspect(&arguments.names).into_iter();
+            images
+                .map(|image| image.map_or_else(|error| error_json(&error), |image| json!({"id": image.id, "tags": image.repo_tags})))
+                .collect()
+        }
+        "images-pull.pull" => images_pull::pull(name).map(|()| json!("done"))?,
+        "networks-read.list" => networks_read::list()?.into_iter().map(|network| json!(network.name)).collect(),
+        "volumes-read.list" => volumes_read::list()?.into_iter().map(|volume| json!(volume.name)).collect(),
+        "system-read.version" => {
+            let engine = system_read::version()?;
+            json!({"version": engine.version, "api": engine.api_version})
+        }
+        _ => json!("no such function"),
+    })
+}
+
+fn container_json(container: Result<Container, Error>) -> Value {
+    match container {
+        Ok(container) => {
+            let details: Value = container.details().unwrap_or_default();
+            json!({"id": container.id, "name": container.name, "state": container.state, "env": details.pointer("/Config/Env")})
+        }
+        Err(error) => error_json(&error),
+    }
+}
+
+/// `denied`, or `invalid: reason`.
+fn error_json(error: &Error) -> Value {
+    let (word, reason) = match error {
+        Error::Denied => ("denied", ""),
+        Error::NotFound => ("not-found", ""),
+        Error::Timeout => ("timeout", ""),
+        Error::QuotaExceeded => ("quota-exceeded", ""),
+        Error::Invalid(reason) => ("invalid", reason.as_str()),
+        Error::Conflict(reason) => ("conflict", reason.as_str()),
+        Error::Unavailable(reason) => ("unavailable", reason.as_str()),
+        Error::Internal(reason) => ("internal", reason.as_str()),
+    };
+    json!({"error": word, "reason": reason})
+}
+
+fn log(request: &Request) -> Result<Response, Error> {
+    Ok(Response::stream(containers_logs::read(&request.param("container"), &containers_logs::LogOptions::default())?))
+}
+
+fn denied_then_allowed() -> Response {
+    let denied = docker::containers_remove::remove("web", containers_remove::RemoveOptions::default());
+    let allowed = containers_read::list(&containers_read::ContainerFilter { all: true, labels: Vec::new() });
+    Response::json(&json!([denied.map_err(|error| error.to_string()), allowed.map(|found| found.len()).map_err(|error| error.to_string())]))
+}
+
+/// Makes so many host calls and answers how many were carried out.
+fn calls(request: &Request) -> String {
+    let count: usize = request.param("count").parse().unwrap_or(0);
+    let refused = |_: &usize| matches!(system_read::version(), Err(Error::QuotaExceeded));
+    let carried_out = count - (0..count).filter(refused).count();
+    carried_out.to_string()
+}
+
+wharf_sdk::export!(Docker);

@@ -1,0 +1,79 @@
+//! The programs that we start but do not build, and Debian's packages that have them.
+//!
+//! A test without its program fails and says what to install. It is skipped only when `E2E=skip` is set, and then it says so: a green run
+//! that silently tested nothing is worse than a red one.
+
+use std::path::PathBuf;
+
+use crate::process;
+
+/// A program and the Debian package that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// The program's file name.
+    pub name: &'static str,
+    /// The package.
+    pub package: &'static str,
+}
+
+/// The engine.
+pub const DOCKERD: Program = Program { name: "dockerd", package: "docker.io" };
+/// Carries the bytes of published ports; part of the engine's package.
+pub const DOCKER_PROXY: Program = Program { name: "docker-proxy", package: "docker.io" };
+/// Runs containers for the engine.
+pub const CONTAINERD: Program = Program { name: "containerd", package: "containerd" };
+/// Makes the private engine's bridge.
+pub const IP: Program = Program { name: "ip", package: "iproute2" };
+/// The registry.
+pub const REGISTRY: Program = Program { name: "docker-registry", package: "docker-registry" };
+/// What our images consist of.
+pub const BUSYBOX: Program = Program { name: "busybox", package: "busybox-static" };
+/// The load generator.
+pub const WRK: Program = Program { name: "wrk", package: "wrk" };
+
+/// What a private engine with an image needs.
+pub const ENGINE: &[Program] = &[DOCKERD, DOCKER_PROXY, CONTAINERD, IP, BUSYBOX];
+
+impl Program {
+    /// Where it is; none if it is not installed.
+    pub fn find(self) -> Option<PathBuf> {
+        let path = process::search_path(&[]).ok()?;
+        std::env::split_paths(&path).map(|place| place.join(self.name)).find(|file| file.is_file())
+    }
+}
+
+/// Those of `programs` that are not installed.
+pub fn missing(programs: &[Program]) -> Vec<Program> {
+    programs.iter().copied().filter(|program| program.find().is_none()).collect()
+}
+
+/// The packages of `programs`, each once.
+pub fn packages(programs: &[Program]) -> Vec<&'static str> {
+    let mut packages: Vec<&str> = programs.iter().map(|program| program.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Whether tests that need `programs` are to be left out: the environment says `E2E=skip`. Prints a line if so.
+///
+/// # Errors
+///
+/// They are not to be left out, and a program is missing or we are not root, as the engine must be.
+#[expect(clippy::print_stderr, reason = "leaving a test out must be seen")]
+pub fn skip(programs: &[Program]) -> anyhow::Result<bool> {
+    if process::environment("E2E").is_some_and(|value| value == "skip") {
+        eprintln!("left out, since E2E=skip: a test that needs {}", packages(programs).join(", "));
+        return Ok(true);
+    }
+    let hint = "or set E2E=skip to leave these tests out";
+    let missing = packages(&missing(programs)).join(" ");
+    anyhow::ensure!(missing.is_empty(), "programs are missing: run `apt-get install {missing}` as root, {hint}");
+    anyhow::ensure!(!programs.contains(&DOCKERD) || is_root(), "a private engine needs root: run as root, {hint}");
+    Ok(false)
+}
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

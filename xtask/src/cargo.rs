@@ -1,0 +1,92 @@
+//! The build steps. Cargo's own progress is shown; nothing is built that is up to date.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use wharf_harness::process::environment;
+
+use crate::toolchain::WASM_TARGET;
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// A cargo command at the root.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(environment("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs `command`, with its output shown.
+///
+/// # Errors
+///
+/// It cannot be started or ends without success.
+pub(crate) fn show(command: &mut Command) -> anyhow::Result<()> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy());
+    let line = [program.to_string_lossy()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ");
+    crate::step(&line);
+    let status = command.status().with_context(|| format!("failed to run `{line}`"))?;
+    anyhow::ensure!(status.success(), "`{line}` ended with {status}");
+    Ok(())
+}
+
+/// Builds the host for use and answers where the binary is.
+///
+/// # Errors
+///
+/// The build fails.
+pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
+    show(&mut cargo(&["build", "--release", "--package", "wharf-host"]))?;
+    Ok(target().join("release/wharf"))
+}
+
+/// Builds the crates `packages` as components and answers the files, in that order.
+///
+/// # Errors
+///
+/// The build fails.
+pub(crate) fn build_components(packages: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut command = cargo(&["build", "--profile", "plugin", "--target", WASM_TARGET]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    show(&mut command)?;
+    let folder = target().join(WASM_TARGET).join("plugin");
+    Ok(packages.iter().map(|package| folder.join(format!("{}.wasm", package.replace('-', "_")))).collect())
+}
+
+/// Builds every plugin of the repository and puts the components where `wharf.toml` names them: `target/wharf/plugins/NAME.wasm`.
+///
+/// # Errors
+///
+/// The build fails, or the folder cannot be written.
+pub(crate) fn build_plugins() -> anyhow::Result<()> {
+    let plugins = plugins()?;
+    let place = root().join("target/wharf/plugins");
+    std::fs::create_dir_all(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
+    for (plugin, component) in plugins.iter().zip(build_components(&plugins)?) {
+        // Put in place by renaming: a running host that looks at the file sees the old one or the new one.
+        let (file, draft) = (place.join(format!("{plugin}.wasm")), place.join(format!(".{plugin}.new")));
+        std::fs::copy(&component, &draft).with_context(|| format!("failed to copy `{}`", component.display()))?;
+        std::fs::rename(&draft, &file).with_context(|| format!("failed to write `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The plugins of the repository by name: the folders under `plugins/` that are crates.
+fn plugins() -> anyhow::Result<Vec<String>> {
+    let folders = std::fs::read_dir(root().join("plugins"))?.collect::<Result<Vec<_>, _>>()?;
+    let crates = folders.iter().filter(|folder| folder.path().join("Cargo.toml").is_file());
+    let mut names: Vec<String> = crates.map(|folder| folder.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    environment("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}

@@ -1,0 +1,39 @@
+//! The wasm target of the toolchain that `rust-toolchain.toml` names.
+//!
+//! Rustup installs it with the toolchain, but not for one that was there before or that is not rustup's.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use wharf_harness::process::{environment, output};
+
+/// What plugins are compiled for.
+pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
+
+/// Sees to it that plugins can be compiled.
+///
+/// # Errors
+///
+/// The target is missing and rustup cannot add it; the message says what to do.
+pub(crate) fn ensure_wasm_target() -> anyhow::Result<()> {
+    if has_wasm_target()? {
+        return Ok(());
+    }
+    crate::step(&format!("rustup target add {WASM_TARGET}"));
+    let added = Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(crate::cargo::root()).status();
+    anyhow::ensure!(
+        added.is_ok_and(|status| status.success()) && has_wasm_target()?,
+        "the Rust target {WASM_TARGET} is missing and could not be added: plugins cannot be compiled. \
+         With rustup and a connection to its server run `rustup target add {WASM_TARGET}`; \
+         with a toolchain that is not rustup's install that toolchain's package of the target"
+    );
+    Ok(())
+}
+
+/// Whether the compiler has the target's standard library. It answers the folder whether or not it is there.
+fn has_wasm_target() -> anyhow::Result<bool> {
+    let mut rustc = Command::new(environment("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let folder = output(rustc.args(["--print", "target-libdir", "--target", WASM_TARGET]).current_dir(crate::cargo::root()));
+    Ok(Path::new(folder.context("the Rust compiler does not answer")?.trim()).is_dir())
+}
