@@ -4,4 +4,4 @@
 
 pub(crate) mod engine;
 pub(crate) mod operations;
-pub mod stream;
+pub(crate) mod stream;

@@ -5,6 +5,8 @@
 //!
 //! The types are `pub` because the generated bindings name them; nothing outside this crate can reach them.
 
+#![expect(unreachable_pub, reason = "the bindings name these types in public traits")]
+
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::mpsc;

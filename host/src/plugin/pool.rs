@@ -156,8 +156,8 @@ mod tests {
         pool.put(pool.take().unwrap(), start + SWEEP);
         assert_eq!(pool.idle_count(), 4, "they were needed when they were made");
         let two = [pool.take().unwrap(), pool.take().unwrap()];
-        two.map(|instance| pool.put(instance, start + SWEEP));
+        two.into_iter().for_each(|instance| pool.put(instance, start + SWEEP));
         pool.put(pool.take().unwrap(), start + 2 * SWEEP);
-        assert_eq!((pool.idle_count(), pool.take()), (2, Some("fourth")));
+        assert_eq!((pool.idle_count(), pool.take()), (2, Some("third")));
     }
 }

@@ -30,8 +30,6 @@ pub(crate) struct WasmRuntime {
     pub(crate) engine: Engine,
     /// Permits of calls that compute for longer than a tick: one fewer than there are cores, so that a core is always free for the others.
     pub(crate) burners: Arc<Semaphore>,
-    /// Whether instances come from the pool.
-    pub(crate) pooling: bool,
     ticker: Ticker,
 }
 
@@ -42,17 +40,17 @@ impl WasmRuntime {
     ///
     /// Wasmtime's reason when this machine cannot run it at all.
     pub(crate) fn new() -> wasmtime::Result<WasmRuntime> {
-        let (engine, pooling) = match Engine::new(&config(true)) {
-            Ok(engine) => (engine, true),
+        let engine = match Engine::new(&config(true)) {
+            Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(%error, "cannot reserve address space for the instance pool; allocating instances on demand");
-                (Engine::new(&config(false))?, false)
+                Engine::new(&config(false))?
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let burners = Arc::new(Semaphore::new(cores.saturating_sub(1).max(1)));
         let ticker = Ticker::start(engine.clone())?;
-        Ok(WasmRuntime { engine, burners, pooling, ticker })
+        Ok(WasmRuntime { engine, burners, ticker })
     }
 
     /// Keeps the ticker awake while it lives. Every call into a guest holds one.

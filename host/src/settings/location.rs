@@ -39,13 +39,6 @@ pub struct Mistake {
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Mistakes(pub Vec<Mistake>);
 
-impl Location {
-    /// The place of what was not read from a file, such as a component named on the command line.
-    pub(crate) fn unknown() -> Location {
-        Location { file: Arc::from(Path::new("-")), line: 1, column: 1 }
-    }
-}
-
 impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}:{}", self.file.display(), self.line, self.column)

@@ -51,9 +51,4 @@ impl LineMeter {
         window.written += 1;
         Admission::Write { dropped_before }
     }
-
-    /// How many lines were dropped and not yet spoken of; forgets them. For the end of a generation.
-    pub(crate) fn take_dropped(&self) -> u64 {
-        std::mem::take(&mut self.window.lock().unwrap_or_else(PoisonError::into_inner).dropped)
-    }
 }

@@ -21,7 +21,7 @@ impl Plugin for Misbehave {
             .get("/memory", |_: &Request| unbounded_memory())
             .get("/recursion", |_: &Request| deep_recursion(0).to_string())
             .get("/panic", |_: &Request| panics())
-            .get("/exit", |_: &Request| -> &'static str { std::process::exit(7) })
+            .get("/exit", |_: &Request| exits())
             .get("/status/{status}", |request: &Request| Response::new(request.param("status").parse().unwrap_or(0)))
             .get("/field-name", |_: &Request| Response::text("x").header("a b", "c"))
             .get("/field-value", |_: &Request| Response::text("x").header("a", "b\r\nset-cookie: forged"))
@@ -71,6 +71,11 @@ fn unbounded_memory() -> String {
 /// Small frames, so that the machine's stack ends before the one that Rust keeps in linear memory.
 fn deep_recursion(depth: u64) -> u64 {
     if black_box(depth) == u64::MAX { 0 } else { black_box(deep_recursion(depth + 1)) + depth }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what this plugin is for")]
+fn exits() -> &'static str {
+    std::process::exit(7)
 }
 
 #[expect(clippy::panic, reason = "what this plugin is for")]

@@ -98,6 +98,7 @@ async fn table() -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how a developer asks for the file to be written anew")]
 async fn the_golden_table_is_what_the_grants_allow() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/grants.txt");
     let table = table().await;
