@@ -3,7 +3,7 @@
 //! The outer cargo holds the lock of its target folder while this runs; the inner one therefore gets a folder of its own below `OUT_DIR`. It must not
 //! change `Cargo.lock` (`--locked`), so it goes to the network only for crates that the lock names and the machine has not seen.
 //!
-//! A guest is a folder `tests/guests/NAME` whose package is `guest-NAME`; a plugin is a folder `plugins/NAME` whose package is `NAME`. A name that would be
+//! An example is a folder `examples/NAME` whose package is `NAME`, with a `Cargo.lock` of its own. A guest is a folder `tests/guests/NAME` whose package is `guest-NAME`; a plugin is a folder `plugins/NAME` whose package is `NAME`. A name that would be
 //! a keyword of Rust (`loop`) cannot be had, since tests are named after guests.
 
 use std::path::{Path, PathBuf};
@@ -18,49 +18,58 @@ const FOREIGN: [&str; 6] =
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the repository");
     let out = PathBuf::from(variable("OUT_DIR"));
-    for source in ["Cargo.lock", "Cargo.toml", "plugins", "sdk", "tests/guests", "wit"] {
+    for source in ["Cargo.lock", "Cargo.toml", "examples", "plugins", "sdk", "tests/guests", "wit"] {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     let guests = crates(&root.join("tests/guests"));
     let plugins = crates(&root.join("plugins"));
     let packages = guests.iter().map(|name| format!("guest-{name}")).chain(plugins.iter().cloned()).collect::<Vec<_>>();
+    let examples = crates(&root.join("examples"));
     let target = out.join("components");
-    if !packages.is_empty() && !compile(root, &target, &packages) {
+    let of_workspace = ["--profile".to_owned(), "plugin".to_owned()]
+        .into_iter()
+        .chain(packages.iter().flat_map(|package| ["--package".to_owned(), package.clone()]));
+    if !has_wasm_target() || !compile(root, &target, &of_workspace.collect::<Vec<_>>()) {
+        return;
+    }
+    // Examples are third parties' plugins, each a workspace of its own.
+    if !examples.iter().all(|name| compile(&root.join("examples").join(name), &target, &["--release".to_owned()])) {
         return;
     }
     let folder = target.join(WASM_TARGET).join("plugin");
     let mut text = constants("guests", &guests, |name| folder.join(format!("guest_{}.wasm", identifier(name))));
     text += &constants("plugins", &plugins, |name| folder.join(format!("{}.wasm", identifier(name))));
+    let folder = target.join(WASM_TARGET).join("release");
+    text += &constants("examples", &examples, |name| folder.join(format!("{}.wasm", identifier(name))));
     text += &foreach("foreach_guest", "guest under `tests/guests/`", &guests);
     text += &foreach("foreach_plugin", "plugin under `plugins/`", &plugins);
     std::fs::write(out.join("components.rs"), text).expect("OUT_DIR can be written");
 }
 
-/// Compiles `packages` into the folder `target`. False if that failed; cargo then shows the error that was printed.
-fn compile(root: &Path, target: &Path, packages: &[String]) -> bool {
-    if !has_wasm_target() {
-        println!(
-            "cargo::error=the Rust target {WASM_TARGET} is missing: run `rustup target add {WASM_TARGET}`, or `cargo xtask test`, which does"
-        );
-        return false;
-    }
+/// Compiles the workspace at `root`, or what `arguments` choose of it, into the folder `target`. False if that failed; cargo then shows the error that was printed.
+fn compile(root: &Path, target: &Path, arguments: &[String]) -> bool {
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.current_dir(root).args(["build", "--locked", "--profile", "plugin", "--target", WASM_TARGET, "--target-dir"]).arg(target);
-    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    cargo.current_dir(root).args(["build", "--locked", "--target", WASM_TARGET, "--target-dir"]).arg(target).args(arguments);
     for name in FOREIGN {
         cargo.env_remove(name);
     }
     let compiled = cargo.status().is_ok_and(|status| status.success());
     if !compiled {
-        println!("cargo::error=a guest or a plugin does not compile: {cargo:?}");
+        println!("cargo::error=a component does not compile: {cargo:?}");
     }
     compiled
 }
 
-/// Whether the compiler has the target's standard library. It answers the folder whether or not it is there.
+/// Whether the compiler has the target's standard library, which it names whether or not it is there. If not, cargo shows what to do.
 fn has_wasm_target() -> bool {
     let answer = Command::new(variable("RUSTC")).args(["--print", "target-libdir", "--target", WASM_TARGET]).output();
-    answer.is_ok_and(|answer| Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir())
+    let there = answer.is_ok_and(|answer| Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir());
+    if !there {
+        println!(
+            "cargo::error=the Rust target {WASM_TARGET} is missing: run `rustup target add {WASM_TARGET}`, or `cargo xtask test`, which does"
+        );
+    }
+    there
 }
 
 /// The names of the crates in `folder`, sorted; none if there is no such folder.

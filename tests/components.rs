@@ -1,4 +1,4 @@
-//! Where the compiled components are: a constant for each guest under `tests/guests/` and each plugin under `plugins/`.
+//! Where the compiled components are: a constant for each guest under `tests/guests/`, each plugin under `plugins/` and each example under `examples/`.
 //!
 //! `build.rs` compiles them and writes the constants. The guest `endless-loop` is `guests::ENDLESS_LOOP`, the path of its component;
 //! the plugin `deployments` is `plugins::DEPLOYMENTS`.

@@ -8,6 +8,7 @@ mod bodies;
 mod capacity;
 mod config;
 mod docker;
+mod hello;
 mod in_process;
 mod isolation;
 mod loading;

@@ -1,12 +1,11 @@
 //! What a room may know of the call that it serves, and what it must do for each: count, refuse, wait.
 //!
 //! One value of [`CallContext`] lives in every instance and is set anew for each request, so that an instance that serves many requests
-//! never answers with the identity of an earlier one. Rooms reach it through their views.
+//! never answers with the identity of an earlier one. Rooms reach it through their views. The request's span is not in it: whatever a guest asks for is done inside the poll of its call, where
+//! that span is entered, so that a line needs no more than to be written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use tracing::Span;
 
 /// Which plugin is calling. The same for all requests of one generation.
 #[derive(Debug)]
@@ -47,10 +46,6 @@ pub(crate) trait HostCallObserver: Send + Sync {
 /// The call that an instance is serving.
 pub(crate) struct CallContext {
     pub(crate) identity: Arc<PluginIdentity>,
-    /// The request's id; empty while no request is served, as in `describe`.
-    pub(crate) request_id: String,
-    /// The request's span: every line logged for the call belongs into it.
-    pub(crate) span: Span,
     /// How many host calls are left in this request.
     pub(crate) host_calls_left: u32,
     pub(crate) clock: Arc<WallClock>,
@@ -73,7 +68,7 @@ impl CallContext {
                 Ok(())
             }
             None => {
-                tracing::warn!(parent: &self.span, function, "refused a host call over the limit `host_calls`");
+                tracing::warn!(function, "refused a host call over the limit `host_calls`");
                 Err(QuotaExceeded)
             }
         }
@@ -82,13 +77,13 @@ impl CallContext {
     /// Writes a refusal to the audit log and counts it.
     pub(crate) fn refused(&self, function: &'static str, denied: &Denied) {
         self.observer.denied(&self.identity, function);
-        tracing::warn!(target: "audit", parent: &self.span, function, action = denied.action, object = denied.object,
+        tracing::warn!(target: "audit", function, action = denied.action, object = denied.object,
             remedy = denied.remedy, "denied");
     }
 
     /// Writes a permission to change something to the audit log. Call it before the act.
     pub(crate) fn permitted(&self, function: &'static str, object: &str) {
-        tracing::info!(target: "audit", parent: &self.span, function, object, "allowed");
+        tracing::info!(target: "audit", function, object, "allowed");
     }
 }
 

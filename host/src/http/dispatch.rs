@@ -38,12 +38,12 @@ pub(crate) async fn dispatch(table: &SharedTable, request: Request<Body>, remote
         Ok(target) => {
             let span = span(&id, &target);
             let answer = async {
-                match serve(&target, &parts, body, &id, remote, span.clone()).await {
+                match serve(&target, &parts, body, &id, remote).await {
                     Ok(response) => response,
                     Err(problem) => problem::response(&problem, &id),
                 }
             };
-            observed(&parts, &id, target.metrics, span.clone(), answer).await
+            observed(&parts, &id, target.metrics, span, answer).await
         }
         Err(reason) => {
             let problem = match reason {
@@ -62,7 +62,6 @@ async fn serve(
     body: Body,
     id: &str,
     remote: Option<SocketAddr>,
-    span: Span,
 ) -> Result<Response<Body>, Problem> {
     let generation: &SharedGeneration = match &target.plugin.state {
         PluginState::Loaded(generation) => generation,
@@ -75,7 +74,7 @@ async fn serve(
         BodyError::Cut => problem::of(StatusCode::BAD_REQUEST, "The request's body broke off"),
     })?;
     let remote = remote.map(|remote| remote.to_string());
-    let request = PluginRequest { parts, body, id, remote: remote.as_deref(), span };
+    let request = PluginRequest { parts, body, id, remote: remote.as_deref() };
     let outcome = call(generation, request).await;
     if let Some(leftover) = leftover {
         leftover.drain().await;

@@ -43,7 +43,8 @@ pub(crate) async fn observed(
     work: impl Future<Output = Response<Body>>,
 ) -> Response<Body> {
     let began = Instant::now();
-    let mut response = work.instrument(span.clone()).await;
+    // Boxed, since it is moved from one future into the next on its way here, and holds all of a call.
+    let mut response = Box::pin(work).instrument(span.clone()).await;
     let time = began.elapsed();
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -36,10 +36,9 @@ pub(crate) struct PluginRequest<'a> {
     pub(crate) id: &'a str,
     /// The peer, if it is known.
     pub(crate) remote: Option<&'a str>,
-    pub(crate) span: Span,
 }
 
-/// Serves `request`.
+/// Serves `request`. The request's span must be entered: what the guest logs goes there.
 pub(crate) async fn call(generation: &SharedGeneration, request: PluginRequest<'_>) -> Outcome {
     let outcome = serve(generation, request).await;
     if let Some(kind) = outcome.trap_kind() {
@@ -58,14 +57,14 @@ async fn serve(generation: &SharedGeneration, request: PluginRequest<'_>) -> Out
     };
     let limits = &generation.settings.limits;
     let head = exchange::request_head(request.parts, request.id, &generation.settings.mount.value, request.remote);
-    instance.begin(limits, request.id, request.span.clone());
+    instance.begin(limits);
     let state = instance.store.data();
     let (cpu, clock, outgoing) = (Arc::clone(&state.cpu), Arc::clone(&state.call.clock), state.outgoing.clone());
 
     let mut call = Metered::new(run(instance, head, request.body, admitted, running), cpu, Arc::clone(&clock));
     match step(&mut call, &outgoing).await {
         Step::Done(ended) => finish(generation, ended, &outgoing),
-        Step::Started(started) => begin_stream(generation, call, started, &clock, request.span),
+        Step::Started(started) => begin_stream(generation, call, started, &clock),
     }
 }
 
@@ -136,7 +135,7 @@ fn started_head(started: Started) -> Result<http::Response<Body>, String> {
 }
 
 /// The response of a guest that goes on writing: whoever reads the body drives the guest.
-fn begin_stream<F>(generation: &SharedGeneration, call: Metered<F>, started: Started, clock: &WallClock, span: Span) -> Outcome
+fn begin_stream<F>(generation: &SharedGeneration, call: Metered<F>, started: Started, clock: &WallClock) -> Outcome
 where
     F: Future<Output = Returned> + Send + 'static,
 {
@@ -145,7 +144,8 @@ where
         Err(reason) => return Outcome::GuestError(reason),
     };
     clock.restart(Duration::from_millis(generation.settings.limits.stream_deadline_ms));
-    let body = StartedBody { generation: Arc::clone(generation), call: Some(call), chunks: started.body, end: End::Proper, span };
+    let body =
+        StartedBody { generation: Arc::clone(generation), call: Some(call), chunks: started.body, end: End::Proper, span: Span::current() };
     Outcome::Answered(exchange::assemble(status, headers, Body::from_stream(body)))
 }
 
@@ -156,6 +156,7 @@ struct StartedBody<F> {
     call: Option<Metered<F>>,
     chunks: mpsc::Receiver<Bytes>,
     end: End,
+    /// The request's span, which is over for everybody else when the head is out.
     span: Span,
 }
 
@@ -188,7 +189,7 @@ impl<F: Future<Output = Returned>> StartedBody<F> {
             self.generation.metrics.trapped(kind);
         }
         // The head is out, so nothing can be answered in its place; this writes the reason to the log.
-        let _ = self.span.in_scope(|| outcome.into_response());
+        let _ = outcome.into_response();
     }
 }
 
@@ -197,6 +198,8 @@ impl<F: Future<Output = Returned>> Stream for StartedBody<F> {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let body = self.get_mut();
+        let span = body.span.clone();
+        let _entered = span.enter();
         loop {
             let chunk = body.chunks.poll_recv(context);
             if let Poll::Ready(Some(chunk)) = chunk {

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Span;
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -75,8 +74,6 @@ impl InstanceParts {
         cpu.restart(start_deadline);
         let call = CallContext {
             identity: Arc::clone(&self.identity),
-            request_id: String::new(),
-            span: Span::none(),
             host_calls_left: u32::try_from(self.limits.host_calls).unwrap_or(u32::MAX),
             clock: Arc::new(WallClock::new(start_deadline)),
             operation_deadline: Duration::from_millis(self.limits.operation_deadline_ms),
@@ -106,16 +103,12 @@ impl InstanceParts {
 
 impl Instance {
     /// Prepares the instance for one request: everything that belonged to the last one is replaced.
-    pub(crate) fn begin(&mut self, limits: &Limits, request_id: &str, span: Span) {
+    pub(crate) fn begin(&mut self, limits: &Limits) {
         self.store.set_epoch_deadline(1);
         let state = self.store.data_mut();
         state.cpu.restart(Duration::from_millis(limits.cpu_ms));
-        state.stdio.begin(span.clone());
         state.outgoing.open();
         let call = &mut state.call;
-        call.request_id.clear();
-        call.request_id.push_str(request_id);
-        call.span = span;
         call.host_calls_left = u32::try_from(limits.host_calls).unwrap_or(u32::MAX);
         call.clock.restart(Duration::from_millis(limits.deadline_ms));
         self.served = self.served.saturating_add(1);

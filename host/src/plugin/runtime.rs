@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How long a guest computes before it is looked at. Ten milliseconds is not felt by a neighbour, and costs a hundred wake-ups a second at most.
 const TICK: Duration = Duration::from_millis(10);
@@ -22,8 +22,12 @@ const IDLE_TICKS: u32 = 100;
 /// Instances that may exist at a time, over all plugins.
 const MAX_INSTANCES: u32 = 1000;
 
-/// Memory of a slot that is cleared by hand when it is reused; above it the kernel is asked. A small plugin touches less than this.
-const KEEP_RESIDENT_BYTES: usize = 256 * 1024;
+/// Memory of a slot that is put back by hand when it is reused, where the kernel (Linux 6.7 or newer) can say which pages were touched; what is above goes back to the kernel and comes again as page
+/// faults, which are most of what a fresh instance costs. A small plugin touches less than this.
+const KEEP_RESIDENT_BYTES: usize = 512 * 1024;
+
+/// Slots that keep such memory although nobody uses them.
+const WARM_SLOTS: u32 = 32;
 
 /// The wasm engine, its ticker and the permits of those that compute for long.
 pub(crate) struct WasmRuntime {
@@ -74,8 +78,10 @@ fn config(pooling: bool) -> Config {
             .max_core_instance_size(10 << 20)
             .max_tables_per_module(10)
             .table_elements(100_000)
-            .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-            .table_keep_resident(KEEP_RESIDENT_BYTES);
+            .max_unused_warm_slots(WARM_SLOTS);
+        if PoolingAllocationConfig::is_pagemap_scan_available() {
+            pool.pagemap_scan(Enabled::Yes).linear_memory_keep_resident(KEEP_RESIDENT_BYTES).table_keep_resident(KEEP_RESIDENT_BYTES);
+        }
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
     config

@@ -149,7 +149,7 @@ impl WasiView for InstanceState {
 
 impl LogView for InstanceState {
     fn log(&mut self) -> LogCtxView<'_> {
-        LogCtxView { span: &self.call.span, meter: &self.rooms.lines }
+        LogCtxView { meter: &self.rooms.lines }
     }
 }
 

@@ -1,13 +1,12 @@
 //! A guest's standard output and standard error: lines in the host's log.
 //!
-//! A guest asks for its streams once and keeps them, while the requests that it serves come and go. So the streams share a [`Stdio`] with the instance, which says for each request in whose
-//! span lines belong.
+//! A guest asks for its streams once and keeps them, while the requests that it serves come and go. A line belongs to the request in whose span it is written, like everything else that
+//! a guest does; what is left of an unfinished line is written when its request ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use tracing::Span;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -18,9 +17,8 @@ use crate::capability::log::{LineMeter, LogCtxView, MAX_LINE_BYTES};
 /// What a guest may write in one go.
 const WRITE_BUDGET_BYTES: usize = 64 * 1024;
 
-/// Where an instance's output goes at the moment.
+/// What an instance writes.
 pub(crate) struct Stdio {
-    span: Mutex<Span>,
     meter: Arc<LineMeter>,
     /// The unfinished lines of standard output and standard error.
     partial: [Mutex<Vec<u8>>; 2],
@@ -36,14 +34,9 @@ pub(crate) enum Output {
 }
 
 impl Stdio {
-    /// Output that belongs to no request yet.
+    /// Output that is counted by `meter`.
     pub(crate) fn new(meter: Arc<LineMeter>) -> Arc<Stdio> {
-        Arc::new(Stdio { span: Mutex::new(Span::none()), meter, partial: [Mutex::default(), Mutex::default()] })
-    }
-
-    /// From now on lines belong to `span`.
-    pub(crate) fn begin(&self, span: Span) {
-        *lock(&self.span) = span;
+        Arc::new(Stdio { meter, partial: [Mutex::default(), Mutex::default()] })
     }
 
     /// Writes what is left of unfinished lines.
@@ -80,12 +73,11 @@ impl Stdio {
         if line.is_empty() {
             return;
         }
-        let span = lock(&self.span).clone();
         let level = match output {
             Output::Stdout => Level::Info,
             Output::Stderr => Level::Warn,
         };
-        LogCtxView { span: &span, meter: &self.meter }.write(level, &String::from_utf8_lossy(line), &[]);
+        LogCtxView { meter: &self.meter }.write(level, &String::from_utf8_lossy(line), &[]);
     }
 
     fn partial(&self, output: Output) -> MutexGuard<'_, Vec<u8>> {

@@ -20,20 +20,19 @@ impl LogCtxView<'_> {
             Admission::Write { dropped_before } => dropped_before,
             Admission::Drop => return,
         };
-        let span = self.span;
         if dropped_before > 0 {
-            tracing::warn!(target: "plugin", parent: span, dropped_before, "dropped lines over the limit `log_lines_per_second`");
+            tracing::warn!(target: "plugin", dropped_before, "dropped lines over the limit `log_lines_per_second`");
         }
         let message = cut(message);
         // tracing wants field names at compile time, so a plugin's fields travel as one JSON object.
         let fields = (!fields.is_empty()).then(|| as_json(fields));
         let fields = fields.as_deref();
         match level {
-            Level::Error => tracing::error!(target: "plugin", parent: span, fields, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", parent: span, fields, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", parent: span, fields, "{message}"),
-            Level::Debug => tracing::debug!(target: "plugin", parent: span, fields, "{message}"),
-            Level::Trace => tracing::trace!(target: "plugin", parent: span, fields, "{message}"),
+            Level::Error => tracing::error!(target: "plugin", fields, "{message}"),
+            Level::Warn => tracing::warn!(target: "plugin", fields, "{message}"),
+            Level::Info => tracing::info!(target: "plugin", fields, "{message}"),
+            Level::Debug => tracing::debug!(target: "plugin", fields, "{message}"),
+            Level::Trace => tracing::trace!(target: "plugin", fields, "{message}"),
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Units and limits: a line is cut at [`MAX_LINE_BYTES`]; a plugin over `log_lines_per_second` loses lines, and one line says how many. What a plugin
 //! prints to standard output and standard error comes here too, as levels `info` and `warn`.
 
-use tracing::Span;
 use wasmtime::component::{HasData, Linker};
 
 use super::Interface;
@@ -27,8 +26,6 @@ pub(crate) trait LogView: Send {
 
 /// The room as one call sees it.
 pub(crate) struct LogCtxView<'a> {
-    /// The span of the request that the line belongs to.
-    pub(crate) span: &'a Span,
     pub(crate) meter: &'a LineMeter,
 }
 

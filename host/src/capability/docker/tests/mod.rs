@@ -72,8 +72,6 @@ impl Plugin {
         let identity = PluginIdentity { site: "plant".to_owned(), plugin: "deployments".to_owned(), generation: 1 };
         let call = CallContext {
             identity: Arc::new(identity),
-            request_id: "r1".to_owned(),
-            span: tracing::Span::none(),
             host_calls_left: 100,
             clock: Arc::new(WallClock::new(Duration::from_secs(30))),
             operation_deadline: Duration::from_secs(10),
