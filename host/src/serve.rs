@@ -82,6 +82,8 @@ pub(crate) struct Host {
     pub(crate) table: SharedTable,
     pub(crate) metrics: Arc<Metrics>,
     loader: Loader,
+    /// What the process was started with; a reload does not change it.
+    server: settings::Server,
     path: PathBuf,
     options: Options,
     /// One reload at a time. Holds the engines, by name, with the URLs that they were made from.
@@ -122,8 +124,9 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
     let loader = loader(&settings)?;
     let metrics = Arc::clone(&loader.metrics);
     let table = Arc::new(ArcSwap::from_pointee(Table::new(Vec::new(), &metrics)));
-    let host = Arc::new(Host { table, metrics, loader, path: path.to_owned(), options, reloading: Mutex::default() });
     let server = settings.server.clone();
+    let path = path.to_owned();
+    let host = Arc::new(Host { table, metrics, loader, server: server.clone(), path, options, reloading: Mutex::default() });
     for mistake in host.publish(settings).await {
         tracing::error!("{mistake}");
     }
@@ -244,6 +247,10 @@ impl Host {
     async fn publish(&self, settings: Settings) -> Vec<Mistake> {
         let mut in_use = self.reloading.lock().await;
         let mut mistakes = in_use.update(&settings);
+        if settings.server != self.server {
+            let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
+            mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });
+        }
         let before = self.table.load_full();
         let mut sites = Vec::new();
         let wanted = self.options.site.as_deref();
@@ -260,7 +267,7 @@ impl Host {
     /// What is wrong with each engine; none for one that answers.
     pub(crate) async fn engine_problems(&self) -> BTreeMap<String, Option<String>> {
         let in_use = self.reloading.lock().await;
-        let (engines, urls) = (in_use.engines.clone(), in_use.urls.clone());
+        let (engines, urls) = (in_use.engines.by_name.clone(), in_use.urls.clone());
         drop(in_use);
         let asked = engines.into_iter().map(|(name, engine)| async move {
             let problem = match tokio::time::timeout(ENGINE_PROBE, engine.version()).await {
@@ -282,15 +289,18 @@ impl EnginesInUse {
     /// Makes the engines that are new or have another URL, and forgets those that are gone.
     fn update(&mut self, settings: &Settings) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
-        self.engines.retain(|name, _| settings.engines.get(name).map(|engine| &engine.url) == self.urls.get(name));
+        let EnginesInUse { engines, urls } = self;
+        engines.by_name.retain(|name, _| settings.engines.get(name).map(|engine| &engine.url) == urls.get(name));
+        engines.changed.clear();
         for (name, engine) in &settings.engines {
-            if self.engines.contains_key(name) {
+            if engines.by_name.contains_key(name) {
                 continue;
             }
             match Engine::new(&engine.url) {
                 Ok(made) => {
-                    self.engines.insert(name.clone(), made);
-                    self.urls.insert(name.clone(), engine.url.clone());
+                    engines.by_name.insert(name.clone(), made);
+                    engines.changed.insert(name.clone());
+                    urls.insert(name.clone(), engine.url.clone());
                 }
                 Err(error) => mistakes.push(Mistake { at: None, message: format!("engine `{name}`: {error}"), remedy: None }),
             }

@@ -3,7 +3,7 @@
 //! A site is built whole and never changed: a reload builds another one, which takes over every generation that is still right. A plugin that cannot be loaded keeps its place: its
 //! mount answers 503 and says so in the log and the admin API, and a plugin that was loaded before goes on as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::backend::engine::Engine;
@@ -14,8 +14,13 @@ use crate::plugin::generation::SharedGeneration;
 use crate::plugin::load::Loader;
 use crate::settings::{Mistake, PluginSettings, SiteSettings};
 
-/// The engines of the process, by name.
-pub(crate) type Engines = BTreeMap<String, Engine>;
+/// The engines of the process.
+#[derive(Default)]
+pub(crate) struct Engines {
+    pub(crate) by_name: BTreeMap<String, Engine>,
+    /// Those that are not the ones of the last load: what was loaded on them must be loaded again.
+    pub(crate) changed: BTreeSet<String>,
+}
 
 /// A site that can be served.
 pub(crate) struct Site {
@@ -74,7 +79,9 @@ async fn load_plugin(
     before: Option<&SharedGeneration>,
     mistakes: &mut Vec<Mistake>,
 ) -> PluginState {
+    let engine_changed = settings.grants.docker.as_ref().is_some_and(|grant| engines.changed.contains(&grant.engine().value));
     if let Some(before) = before
+        && !engine_changed
         && still_right(before, &settings).await
     {
         return PluginState::Loaded(Arc::clone(before));
@@ -103,7 +110,7 @@ async fn still_right(generation: &SharedGeneration, settings: &PluginSettings) -
 
 fn docker_room(grants: &Grants, engines: &Engines, loader: &Loader) -> DockerRoom {
     // The settings were refused if they name an engine that is not there.
-    let granted = grants.docker.as_ref().and_then(|grant| Some((grant, engines.get(&grant.engine().value)?)));
+    let granted = grants.docker.as_ref().and_then(|grant| Some((grant, engines.by_name.get(&grant.engine().value)?)));
     granted.map_or_else(DockerRoom::powerless, |(grant, engine)| DockerRoom::new(grant.clone(), engine, loader.operations.clone()))
 }
 

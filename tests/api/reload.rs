@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::in_process::{host, one_plugin};
+use wharf_tests::examples::HELLO;
 use wharf_tests::guests::{BENCH, MISBEHAVE};
 
 #[test]
@@ -21,6 +22,28 @@ fn what_did_not_change_is_not_loaded_again() {
     host.get("/served");
     assert_eq!(host.reload(&format!("# a comment\n{}", one_plugin(MISBEHAVE, ""))), [""; 0]);
     assert_eq!(host.get("/served").text().unwrap(), "1", "the same instance goes on");
+}
+
+#[test]
+fn a_plugin_moves_with_its_engine() {
+    let with_engine = |socket: &str| {
+        let grant = "[site.plugin.grants.docker]\nallow = [\"containers.read\"]";
+        format!("[engine.default]\nurl = \"unix:///nowhere/{socket}\"\n{}", one_plugin(HELLO, grant))
+    };
+    let host = host(&with_engine("a.sock"));
+    let generation = || host.admin().get("/plugins").unwrap().json().unwrap()[0]["generation"].as_u64().unwrap();
+    assert_eq!((host.reload(&with_engine("a.sock")), generation()), (Vec::new(), 1));
+    assert_eq!((host.reload(&with_engine("b.sock")), generation()), (Vec::new(), 2));
+}
+
+#[test]
+fn what_needs_a_restart_is_said() {
+    let host = host(&one_plugin(BENCH, ""));
+    let text = std::fs::read_to_string(host.folder().join("wharf.toml")).unwrap();
+    std::fs::write(host.folder().join("wharf.toml"), text.replace("shutdown_grace_secs = 5", "shutdown_grace_secs = 6")).unwrap();
+    let answer = host.admin().post("/reload").unwrap();
+    assert_eq!(answer.status, 422);
+    assert!(answer.text().unwrap().contains("restart `wharf serve`"), "{:?}", answer.text());
 }
 
 #[test]

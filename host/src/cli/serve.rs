@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ServeArguments, logging};
 use crate::serve::{Options, Running, start_with};
@@ -15,26 +15,41 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let options = Options { site: arguments.site.clone(), bench_routes: arguments.bench_routes };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // Before anything is started: a signal that nobody handles yet ends the process.
+        let mut signals = Signals::listen()?;
         let running = start_with(path, settings, options).await?;
-        until_stopped(&running).await?;
+        signals.serve_until_stopped(&running).await;
         running.stop().await;
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
-async fn until_stopped(running: &Running) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut reported = std::pin::pin!(running.report_engines());
-    let mut is_reported = false;
-    loop {
-        tokio::select! {
-            () = &mut reported, if !is_reported => is_reported = true,
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => drop(running.reload().await),
+/// What an operator can tell the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        let hang_up = signal(SignalKind::hangup())?;
+        Ok(Signals { interrupt, terminate, hang_up })
+    }
+
+    /// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
+    async fn serve_until_stopped(&mut self, running: &Running) {
+        let mut reported = std::pin::pin!(running.report_engines());
+        let mut is_reported = false;
+        loop {
+            tokio::select! {
+                () = &mut reported, if !is_reported => is_reported = true,
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hang_up.recv() => drop(running.reload().await),
+            }
         }
     }
 }

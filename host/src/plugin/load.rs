@@ -59,7 +59,7 @@ pub(crate) struct Compiled {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ComponentError {
     /// It cannot be read.
-    #[error("failed to read `{path}`: {source}")]
+    #[error("failed to read `{path}`")]
     Read { path: String, source: std::io::Error },
     /// Its sha256 is another.
     #[error("`{path}` has the sha256 {actual}, the configuration pins {expected}")]
@@ -120,7 +120,8 @@ impl Loader {
     /// All that is wrong with the component under these settings.
     pub(crate) async fn load(&self, site: &str, settings: PluginSettings, docker: DockerRoom) -> Result<SharedGeneration, Mistakes> {
         let here = |error: &dyn std::fmt::Display| one(&settings.source.at, error.to_string());
-        let compiled = self.compile(&settings.source.value, settings.sha256.as_deref()).await.map_err(|error| here(&error))?;
+        let at_source = |error: ComponentError| one(&settings.source.at, format!("{:#}", anyhow::Error::new(error)));
+        let compiled = self.compile(&settings.source.value, settings.sha256.as_deref()).await.map_err(at_source)?;
         check_imports(&compiled.imports, &settings)?;
         let description = self.describe(&compiled, &settings.source.at).await?;
         check_config(&description, &settings)?;

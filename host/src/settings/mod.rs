@@ -37,7 +37,7 @@ pub struct Settings {
 }
 
 /// `[server]`. What it says about authentication is a condition for `listen` and `admin`, checked while it is read and not kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where the sites are served. Port 0 lets the system choose.
     pub listen: SocketAddr,
