@@ -1,1 +1,49 @@
 //! The binary on a real engine and a real registry: one test for each story that a user would tell.
+//!
+//! Every story is told on both ends of what we support: on the engine that Debian 12 installs (20.10) and on engine 28. Those that only add and remove containers of their own share one
+//! engine and one host for each version; those that stop an engine or a host have their own.
+
+mod deployments;
+mod docker;
+mod engine_away;
+mod logs;
+mod many;
+mod refusals;
+mod site;
+
+/// One test for each story on each engine.
+macro_rules! on_both_engines {
+    (shared: $($shared:path as $shared_name:ident),+; own: $($own:path as $own_name:ident),+;) => {
+        mod engine_20 {
+            use crate::site::{Version, tell_shared, tell_with_own};
+            $(#[test] fn $shared_name() { tell_shared(Version::Installed, $shared); })+
+            $(#[test] fn $own_name() { tell_with_own(Version::Installed, $own); })+
+        }
+        mod engine_28 {
+            use crate::site::{Version, tell_shared, tell_with_own};
+            $(#[test] fn $shared_name() { tell_shared(Version::Newer, $shared); })+
+            $(#[test] fn $own_name() { tell_with_own(Version::Newer, $own); })+
+        }
+    };
+}
+
+on_both_engines! {
+    shared:
+        crate::deployments::adapter as a_protocol_adapter_lives_and_goes,
+        crate::deployments::workers as workers_run_once_and_hand_on_what_they_made,
+        crate::deployments::round_trip as what_is_shown_can_be_posted_again,
+        crate::deployments::two_families as one_port_on_two_address_families_is_one_number,
+        crate::deployments::others as core_services_are_listed_and_unlabelled_containers_are_not,
+        crate::deployments::pulled as an_image_that_is_not_there_is_pulled,
+        crate::refusals::failures as a_failed_deployment_leaves_nothing_behind,
+        crate::refusals::failed_start as a_container_that_cannot_start_again_stays_stopped,
+        crate::refusals::bad_input as bad_input_is_refused,
+        crate::logs::large as a_large_log_is_streamed_and_never_held,
+        crate::logs::left as a_client_that_leaves_a_log_ends_it,
+        crate::many::vanishing as a_container_that_vanishes_does_not_break_the_list,
+        crate::docker::grant as the_docker_room_keeps_to_its_grant;
+    own:
+        crate::engine_away::away_and_back as an_engine_goes_away_and_comes_back,
+        crate::engine_away::hanging as an_engine_hangs_and_goes_on,
+        crate::engine_away::stopped_while_deploying as a_host_is_stopped_while_it_deploys;
+}

@@ -1,7 +1,7 @@
 //! One loaded version of one plugin on one site. It never changes: a new version, or new settings, is a new generation.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::InstancePre;
@@ -44,16 +44,13 @@ impl Generation {
         if let Some(instance) = self.pool.take() {
             return Ok(instance);
         }
-        let start_deadline = Duration::from_millis(self.settings.limits.start_deadline_ms);
-        let made = self.parts.instantiate(&self.pre, &self.exports, self.retire_after());
-        match tokio::time::timeout(start_deadline, made).await {
-            Ok(Ok(instance)) => {
+        match self.parts.instantiate(&self.pre, &self.exports, self.retire_after()).await {
+            Ok(instance) => {
                 self.metrics.instantiated();
                 Ok(instance)
             }
-            Ok(Err(error)) if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() => Err(Outcome::OverCapacity),
-            Ok(Err(error)) => Err(Outcome::NotLoaded(format!("no instance can be made: {error:#}"))),
-            Err(_elapsed) => Err(Outcome::NotLoaded(format!("it did not start within {} ms", start_deadline.as_millis()))),
+            Err(error) if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() => Err(Outcome::OverCapacity),
+            Err(error) => Err(Outcome::NotLoaded(format!("no instance can be made: {error:#}"))),
         }
     }
 

@@ -9,7 +9,7 @@ use wasmtime::Store;
 use wasmtime::component::{InstancePre, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
 
-use super::meter::CpuMeter;
+use super::meter::{CpuMeter, DeadlinePassed, Metered};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, MemoryCount, Outgoing, PluginRooms};
 use super::stdio::{Output, Stdio};
@@ -48,22 +48,30 @@ pub(crate) struct Instance {
 }
 
 impl InstanceParts {
-    /// Makes an instance. Its start function runs within `start_deadline_ms` of processor time.
+    /// Makes an instance. Its start function runs within `start_deadline_ms`, and is metered like a request: one that computes for long holds a burner permit, and must not
+    /// keep it when it is done.
     ///
     /// # Errors
     ///
-    /// Wasmtime's reason: the pool is full, the component wants more memory than the limit, or its start trapped.
+    /// Wasmtime's reason: the pool is full, the component wants more memory than the limit, or its start trapped. Or it took too long.
     pub(crate) async fn instantiate(
         &self,
         pre: &InstancePre<InstanceState>,
         exports: &Exports,
         retire_after: u32,
     ) -> wasmtime::Result<Instance> {
+        let _running = self.runtime.running();
         let mut store = self.store();
-        let instance = pre.instantiate_async(&mut store).await?;
-        let handler = exports.handler.load(&mut store, &instance)?;
-        let description = exports.description.load(&mut store, &instance)?;
-        Ok(Instance { store, handler, description, served: 0, retire_after })
+        let (cpu, clock) = (Arc::clone(&store.data().cpu), Arc::clone(&store.data().call.clock));
+        let made = async move {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let handler = exports.handler.load(&mut store, &instance)?;
+            let description = exports.description.load(&mut store, &instance)?;
+            Ok(Instance { store, handler, description, served: 0, retire_after })
+        };
+        let too_long =
+            |_: DeadlinePassed| Err(wasmtime::Error::msg(format!("it did not start within {} ms", self.limits.start_deadline_ms)));
+        Metered::new(made, cpu, clock).await.unwrap_or_else(too_long)
     }
 
     fn store(&self) -> Store<InstanceState> {
@@ -102,6 +110,16 @@ impl InstanceParts {
 }
 
 impl Instance {
+    /// Asks the component what it is, within what its start has left of `start_deadline_ms`; none when that is over.
+    ///
+    /// # Errors
+    ///
+    /// Why the component trapped.
+    pub(crate) async fn describe(mut self) -> Option<wasmtime::Result<String>> {
+        let (cpu, clock) = (Arc::clone(&self.store.data().cpu), Arc::clone(&self.store.data().call.clock));
+        Metered::new(async move { self.description.call_describe(&mut self.store).await }, cpu, clock).await.ok()
+    }
+
     /// Prepares the instance for one request: everything that belonged to the last one is replaced.
     pub(crate) fn begin(&mut self, limits: &Limits) {
         self.store.set_epoch_deadline(1);

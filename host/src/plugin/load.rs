@@ -174,7 +174,7 @@ impl Loader {
             return Ok(known.clone());
         }
         let limits = crate::settings::Limits::default();
-        let start_deadline = Duration::from_millis(limits.start_deadline_ms);
+        let start_deadline_ms = limits.start_deadline_ms;
         let parts = InstanceParts {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
@@ -191,16 +191,11 @@ impl Loader {
             linker.instantiate_pre(&compiled.component).map_err(|error| one(at, format!("the component cannot be linked: {error:#}")))?;
         let exports = exports(&pre, at)?;
         let _running = self.runtime.running();
-        let described = async {
-            let mut instance = parts.instantiate(&pre, &exports, 1).await?;
-            instance.description.call_describe(&mut instance.store).await
-        };
-        let text = match tokio::time::timeout(start_deadline, described).await {
-            Ok(Ok(text)) => text,
-            Ok(Err(error)) => return Err(one(at, format!("the component cannot describe itself: {error:#}"))),
-            Err(_elapsed) => {
-                return Err(one(at, format!("the component did not describe itself within {} ms", start_deadline.as_millis())));
-            }
+        let described = async { parts.instantiate(&pre, &exports, 1).await?.describe().await.transpose() };
+        let text = match described.await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Err(one(at, format!("the component did not describe itself within {start_deadline_ms} ms"))),
+            Err(error) => return Err(one(at, format!("the component cannot describe itself: {error:#}"))),
         };
         let description = Description::parse(&text).map_err(|error| one(at, format!("the component cannot be used: {error}")))?;
         let mut known = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner);

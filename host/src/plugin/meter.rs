@@ -137,3 +137,36 @@ impl<F: Future> Future for Metered<F> {
         alarm.as_mut().poll(context).map(|()| Err(DeadlinePassed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a guest does that computes past a tick.
+    async fn compute(cpu: &Arc<CpuMeter>) {
+        let Ok(UpdateDeadline::YieldCustom(_, turn)) = cpu.tick() else { panic!("no turn") };
+        turn.await;
+    }
+
+    fn meter(burners: &Arc<Semaphore>) -> (Arc<CpuMeter>, Arc<WallClock>) {
+        let cpu = Arc::new(CpuMeter::new(Arc::clone(burners)));
+        cpu.restart(Duration::from_secs(10));
+        (cpu, Arc::new(WallClock::new(Duration::from_secs(10))))
+    }
+
+    #[tokio::test]
+    async fn a_call_holds_a_permit_only_while_it_computes() {
+        let burners = Arc::new(Semaphore::new(1));
+        let (cpu, clock) = meter(&burners);
+        let (of_call, left) = (Arc::clone(&cpu), Arc::clone(&burners));
+        let call = async move {
+            compute(&of_call).await;
+            assert_eq!(left.available_permits(), 0, "it computes");
+            tokio::task::yield_now().await;
+            assert_eq!(left.available_permits(), 1, "it waited");
+            compute(&of_call).await;
+        };
+        Metered::new(call, cpu, clock).await.unwrap();
+        assert_eq!(burners.available_permits(), 1, "it is done");
+    }
+}
