@@ -119,11 +119,21 @@ impl Process {
     /// Stops it in its tracks: it keeps its connections and does nothing. [`Process::go_on`] ends that.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // A signal is on its way for a while, and a thread that has not met it yet could still answer.
+        let _ = crate::poll(Duration::from_secs(5), || Ok(self.stands_still().then_some(())));
     }
 
     /// Lets a paused process go on.
     pub fn go_on(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Whether each of its threads is stopped by a signal, as `/proc` has it.
+    fn stands_still(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).into_iter().flatten().flatten();
+        let mut states = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+        // The state follows the name, which is in brackets and may hold anything.
+        states.all(|stat| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T')))
     }
 
     fn signal(&self, signal: Signal) {
