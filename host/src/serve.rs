@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use http::{Request, Response};
 use tokio::sync::Mutex;
 
 use crate::backend::engine::Engine;
 use crate::backend::operations::Operations;
 use crate::http::dispatch::{SharedTable, dispatch};
-use crate::http::server::{Remote, Server};
+use crate::http::server::{Server, Service};
 use crate::http::table::Table;
 use crate::http::{admin, bench};
 use crate::metrics::Metrics;
@@ -131,7 +132,7 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
         tracing::error!("{mistake}");
     }
 
-    let sites = listen("sites", server.listen, host.routes()).await?;
+    let sites = listen("sites", server.listen, host.service()).await?;
     let admin = match server.admin {
         Some(address) => Some(listen("admin", address, admin::routes(Arc::clone(&host))).await?),
         None => None,
@@ -161,8 +162,8 @@ fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> 
     Err(StartError::UnknownSite { name: name.clone(), known })
 }
 
-async fn listen(listener: &'static str, address: SocketAddr, router: Router) -> Result<Server, StartError> {
-    let server = Server::start(address, router).await.map_err(|source| StartError::Listen { address, source })?;
+async fn listen(listener: &'static str, address: SocketAddr, service: impl Service) -> Result<Server, StartError> {
+    let server = Server::start(address, service).await.map_err(|source| StartError::Listen { address, source })?;
     tracing::info!(listener, address = %server.address, "listening");
     Ok(server)
 }
@@ -210,9 +211,9 @@ impl Running {
 }
 
 impl Host {
-    fn routes(&self) -> Router {
-        let sites = Router::new().fallback(answer).with_state(Arc::clone(&self.table));
-        if self.options.bench_routes { bench::routes(&self.metrics).merge(sites) } else { sites }
+    fn service(&self) -> Sites {
+        let native = self.options.bench_routes.then(|| bench::routes(&self.metrics));
+        Sites { table: Arc::clone(&self.table), native }
     }
 
     /// Reads the configuration again. What is wrong is logged and answered; what was loaded and is wrong now stays as it was.
@@ -309,7 +310,18 @@ impl EnginesInUse {
     }
 }
 
-async fn answer(State(table): State<SharedTable>, request: Request) -> axum::response::Response {
-    let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
-    dispatch(&table, request, remote).await
+/// What answers the sites' listener: the route table, and for the benchmark its native routes before it.
+#[derive(Clone)]
+struct Sites {
+    table: SharedTable,
+    native: Option<Router>,
+}
+
+impl Service for Sites {
+    async fn answer(&self, request: Request<Body>, remote: SocketAddr) -> Response<Body> {
+        match &self.native {
+            Some(native) if bench::is_native(request.uri().path()) => native.answer(request, remote).await,
+            _ => dispatch(&self.table, request, Some(remote)).await,
+        }
+    }
 }

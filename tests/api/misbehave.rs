@@ -65,6 +65,7 @@ fn a_field_that_cannot_be_sent_is_the_plugins_failure() {
     check("/field-name", 500, None);
     check("/field-value", 500, None);
     check("/connection", 500, None);
+    check("/fields", 500, None);
     check("/wrong-length", 500, None);
 }
 

@@ -11,6 +11,11 @@ use crate::metrics::Metrics;
 /// The answer that every row of the benchmark gives: 12 bytes.
 const ANSWER: &str = "Hello, dock!";
 
+/// Whether `path` is one of [`routes`].
+pub(crate) fn is_native(path: &str) -> bool {
+    matches!(path, "/bench/bare" | "/bench/native")
+}
+
 /// `/bench/bare`, a plain axum handler, and `/bench/native`, the same with the id, the span, the log line and the count that every request of a plugin gets.
 pub(crate) fn routes(metrics: &Metrics) -> Router {
     let route: &'static _ = Box::leak(Box::new(metrics.route("bench", "native", "/bench/native")));

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tower_service::Service;
+use tower_service::Service as _;
 
 /// Connections at a time. More than a small site has clients, fewer than a process has descriptors.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -31,22 +31,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     stop: watch::Sender<()>,
-    /// Answers how many connections were cut off when the time for shutdown was over.
+    /// Ends when every connection has.
     done: JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens on `address` and serves `router`.
+    /// Listens on `address` and answers each request with `service`.
     ///
     /// # Errors
     ///
     /// If the address cannot be listened on.
-    pub(crate) async fn start(address: SocketAddr, router: Router) -> io::Result<Server> {
+    pub(crate) async fn start<S: Service>(address: SocketAddr, service: S) -> io::Result<Server> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(());
         #[expect(clippy::disallowed_methods, reason = "a listener's task; `stop` waits for it")]
-        let done = tokio::spawn(accept(listener, router, stopped));
+        let done = tokio::spawn(accept(listener, service, stopped));
         Ok(Server { address, stop, done })
     }
 
@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<()>) {
+async fn accept<S: Service>(listener: TcpListener, service: S, mut stopped: watch::Receiver<()>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = tokio::task::JoinSet::new();
@@ -74,13 +74,18 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
             accepted = listener.accept() => accepted,
             _ = stopped.changed() => break,
         };
-        let (Ok(place), Ok((stream, remote))) = (place, accepted) else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        let (place, (stream, remote)) = match (place, accepted) {
+            (Ok(place), Ok(accepted)) => (place, accepted),
+            (_, accepted) => {
+                let error = accepted.err().map(tracing::field::display);
+                tracing::warn!(error, "failed to accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         // Small answers are written whole; waiting for more to send only delays them.
         let _ = stream.set_nodelay(true);
-        connections.spawn(connection(stream, remote, router.clone(), &graceful, place));
+        connections.spawn(connection(stream, remote, service.clone(), &graceful, place));
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
@@ -88,31 +93,38 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
 }
 
 /// Serves one connection to its end. `place` is returned then.
-fn connection(
+fn connection<S: Service>(
     stream: TcpStream,
     remote: SocketAddr,
-    router: Router,
+    service: S,
     graceful: &GracefulShutdown,
     place: OwnedSemaphorePermit,
-) -> impl Future<Output = ()> + Send + use<> {
+) -> impl Future<Output = ()> + Send + use<S> {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Remote(remote));
-        let mut router = router.clone();
-        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(service.answer(request.map(Body::new), remote).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let served = graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+    // HTTP/1.1 alone: there is no TLS here to negotiate anything else, and finding out by the first bytes would let a client that sends none stay for good.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
     async move {
         if let Err(error) = served.await {
-            tracing::debug!(%remote, error, "a connection ended early");
+            tracing::debug!(%remote, %error, "a connection ended early");
         }
         drop(place);
     }
 }
 
-/// The peer of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Remote(pub(crate) SocketAddr);
+/// What answers a listener's requests.
+pub(crate) trait Service: Clone + Send + Sync + 'static {
+    /// Answers `request`, which came from `remote`.
+    fn answer(&self, request: Request<Body>, remote: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// A router of the host's own, such as the admin API's.
+impl Service for Router {
+    async fn answer(&self, request: Request<Body>, _remote: SocketAddr) -> Response<Body> {
+        self.clone().call(request).await.unwrap_or_else(|never| match never {})
+    }
+}

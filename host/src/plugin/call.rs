@@ -71,17 +71,19 @@ async fn serve(generation: &SharedGeneration, request: PluginRequest<'_>) -> Out
 /// How a guest's call came back: the instance, and what it returned or trapped with.
 struct Returned {
     instance: Instance,
+    /// Given back after the instance, so that whoever waits for it finds the instance.
+    admitted: Admitted,
     answer: wasmtime::Result<Result<types::Response, types::Error>>,
 }
 
 /// Calls the guest. Holds what must not end before the call does.
-async fn run(mut instance: Instance, head: types::RequestHead, body: PluginBody, _admitted: Admitted, _running: Running) -> Returned {
+async fn run(mut instance: Instance, head: types::RequestHead, body: PluginBody, admitted: Admitted, _running: Running) -> Returned {
     let answer = match exchange::body_record(body, instance.store.data_mut()) {
         Ok(body) => instance.handler.call_handle(&mut instance.store, &head, &body).await,
         Err(error) => Err(error),
     };
     instance.store.data().stdio.finish();
-    Returned { instance, answer }
+    Returned { instance, admitted, answer }
 }
 
 /// What happened first.
@@ -102,7 +104,7 @@ async fn step<F: Future<Output = Returned>>(call: &mut Metered<F>, outgoing: &Ou
 
 /// Sorts the end of a call, and keeps the instance if it answered.
 fn finish(generation: &Generation, ended: Result<Returned, DeadlinePassed>, outgoing: &Outgoing) -> Outcome {
-    let Ok(Returned { mut instance, answer }) = ended else { return Outcome::Deadline(DeadlineKind::Wall) };
+    let Ok(Returned { mut instance, admitted: _admitted, answer }) = ended else { return Outcome::Deadline(DeadlineKind::Wall) };
     let memory = &instance.store.data().memory;
     generation.metrics.memory_used(memory.used_bytes() as u64);
     let record = match answer {
@@ -175,7 +177,7 @@ impl<F: Future<Output = Returned>> StartedBody<F> {
     fn ended(&mut self, ended: Result<Returned, DeadlinePassed>) {
         self.call = None;
         let outcome = match ended {
-            Ok(Returned { instance, answer: Ok(Ok(types::Response { body: types::ResponseBody::Started, .. })) }) => {
+            Ok(Returned { instance, answer: Ok(Ok(types::Response { body: types::ResponseBody::Started, .. })), admitted: _admitted }) => {
                 self.generation.recycle(instance);
                 return;
             }

@@ -26,11 +26,14 @@ const WHOLE_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may be silent in the middle of its body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 
-/// How long a body that is too large is still read, so that its client hears the refusal and not a broken connection.
+/// How long a body that nobody wants is still read, so that its client hears the answer and not a broken connection.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Chunks of a started response that may wait for a slow client before the plugin has to.
 const STARTED_CHUNKS: usize = 8;
+
+/// The most fields that a response may have: more than any browser takes.
+const MAX_FIELDS: usize = 256;
 
 /// Fields that belong to the connection and not to the message (RFC 9110 section 7.6.1). The host sets them itself.
 const CONNECTION_FIELDS: [HeaderName; 7] = [
@@ -56,10 +59,10 @@ pub(crate) enum PluginBody {
 pub(crate) struct Leftover(Arc<Mutex<BoxStream<'static, Result<Bytes, StreamError>>>>);
 
 impl Leftover {
-    /// Reads to the end of a body that nobody holds any more, for at most [`BODY_IDLE`]. A body that is being answered is left alone.
+    /// Reads to the end of a body that nobody holds any more, for at most [`LINGER`]. A body that is being answered is left alone.
     pub(crate) async fn drain(self) {
         if let Some(stream) = Arc::into_inner(self.0) {
-            discard(stream.into_inner(), BODY_IDLE).await;
+            discard(stream.into_inner(), LINGER).await;
         }
     }
 }
@@ -216,6 +219,9 @@ pub(crate) fn response_head(status: u16, fields: &[types::Field]) -> Result<(Sta
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()))
         .ok_or_else(|| format!("the status {status} is not one of 200 to 599"))?;
+    if fields.len() > MAX_FIELDS {
+        return Err(format!("it has {} fields, {MAX_FIELDS} may be sent", fields.len()));
+    }
     let mut headers = HeaderMap::with_capacity(fields.len() + 2);
     for field in fields {
         let name =

@@ -40,7 +40,7 @@ pub(crate) struct Exports {
 pub(crate) struct Instance {
     pub(crate) store: Store<InstanceState>,
     pub(crate) handler: handler::Guest,
-    pub(crate) description: description::Guest,
+    instance: wasmtime::component::Instance,
     /// Requests served so far.
     pub(crate) served: u32,
     /// After so many requests it is retired.
@@ -66,8 +66,7 @@ impl InstanceParts {
         let made = async move {
             let instance = pre.instantiate_async(&mut store).await?;
             let handler = exports.handler.load(&mut store, &instance)?;
-            let description = exports.description.load(&mut store, &instance)?;
-            Ok(Instance { store, handler, description, served: 0, retire_after })
+            Ok(Instance { store, instance, handler, served: 0, retire_after })
         };
         let too_long =
             |_: DeadlinePassed| Err(wasmtime::Error::msg(format!("it did not start within {} ms", self.limits.start_deadline_ms)));
@@ -115,9 +114,13 @@ impl Instance {
     /// # Errors
     ///
     /// Why the component trapped.
-    pub(crate) async fn describe(mut self) -> Option<wasmtime::Result<String>> {
+    pub(crate) async fn describe(mut self, exports: &Exports) -> Option<wasmtime::Result<String>> {
         let (cpu, clock) = (Arc::clone(&self.store.data().cpu), Arc::clone(&self.store.data().call.clock));
-        Metered::new(async move { self.description.call_describe(&mut self.store).await }, cpu, clock).await.ok()
+        let asked = async move {
+            let description = exports.description.load(&mut self.store, &self.instance)?;
+            description.call_describe(&mut self.store).await
+        };
+        Metered::new(asked, cpu, clock).await.ok()
     }
 
     /// Prepares the instance for one request: everything that belonged to the last one is replaced.

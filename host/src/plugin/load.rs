@@ -191,7 +191,7 @@ impl Loader {
             linker.instantiate_pre(&compiled.component).map_err(|error| one(at, format!("the component cannot be linked: {error:#}")))?;
         let exports = exports(&pre, at)?;
         let _running = self.runtime.running();
-        let described = async { parts.instantiate(&pre, &exports, 1).await?.describe().await.transpose() };
+        let described = async { parts.instantiate(&pre, &exports, 1).await?.describe(&exports).await.transpose() };
         let text = match described.await {
             Ok(Some(text)) => text,
             Ok(None) => return Err(one(at, format!("the component did not describe itself within {start_deadline_ms} ms"))),

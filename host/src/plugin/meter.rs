@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use wasmtime::UpdateDeadline;
 
+use super::runtime::TICK;
 use crate::capability::call::WallClock;
 
 /// The call has used up its processor time.
@@ -68,6 +69,10 @@ impl CpuMeter {
         let used = state.spent + state.polled_since.map_or(Duration::ZERO, |since| since.elapsed());
         if used > state.limit {
             return Err(CpuExceeded { limit_ms: state.limit.as_millis() });
+        }
+        // The first tick comes whenever it comes: only who has used up a whole one gives way.
+        if state.permit.is_none() && state.polled_since.is_none_or(|since| since.elapsed() < TICK) {
+            return Ok(UpdateDeadline::Continue(1));
         }
         state.permit = None;
         drop(state);
@@ -144,8 +149,13 @@ mod tests {
 
     /// What a guest does that computes past a tick.
     async fn compute(cpu: &Arc<CpuMeter>) {
-        let Ok(UpdateDeadline::YieldCustom(_, turn)) = cpu.tick() else { panic!("no turn") };
-        turn.await;
+        loop {
+            match cpu.tick() {
+                Ok(UpdateDeadline::YieldCustom(_, turn)) => return turn.await,
+                Ok(UpdateDeadline::Continue(_)) => std::hint::spin_loop(),
+                _ => panic!("no turn"),
+            }
+        }
     }
 
     fn meter(burners: &Arc<Semaphore>) -> (Arc<CpuMeter>, Arc<WallClock>) {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// How long a guest computes before it is looked at. Ten milliseconds is not felt by a neighbour, and costs a hundred wake-ups a second at most.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// How many ticks without a call the ticker waits before it sleeps, so that a steady trickle of requests does not wake it for each.
 const IDLE_TICKS: u32 = 100;

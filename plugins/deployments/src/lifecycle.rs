@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use wharf_sdk::docker::containers_lifecycle::{start, stop};
+use wharf_sdk::docker::containers_read::inspect_one;
 use wharf_sdk::docker::containers_remove::{RemoveOptions, remove};
 use wharf_sdk::tracing::warn;
 use wharf_sdk::{Request, Response};
@@ -26,11 +27,12 @@ pub(crate) fn patch(request: &Request) -> Result<Response, Failure> {
 
 /// `DELETE /deployments/{deployment}`: stops it, waits, and removes it. Its anonymous volumes stay.
 pub(crate) fn delete(request: &Request) -> Result<Response, Failure> {
-    let deployment = request.param("deployment");
-    stop(&deployment, None).map_err(Failure::of_container)?;
-    if let Err(error) = remove(&deployment, RemoveOptions::default()) {
+    // By its full id from here on: when it removes itself as it stops, its name may be the beginning of another container's id.
+    let id = inspect_one(&request.param("deployment")).map_err(Failure::of_container)?.id;
+    stop(&id, None).map_err(Failure::of_container)?;
+    if let Err(error) = remove(&id, RemoveOptions::default()) {
         // It is stopped; that it is still there, or gone already, does not concern the client.
-        warn!(container = %deployment, %error, "failed to remove a stopped container");
+        warn!(container = id, %error, "failed to remove a stopped container");
     }
     Ok(Response::new(200))
 }

@@ -3,7 +3,7 @@
 //! A test without its program fails and says what to install. It is skipped only when `E2E=skip` is set, and then it says so: a green run
 //! that silently tested nothing is worse than a red one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::process;
 
@@ -38,8 +38,25 @@ impl Program {
     /// Where it is; none if it is not installed.
     pub fn find(self) -> Option<PathBuf> {
         let path = process::search_path(&[]).ok()?;
-        std::env::split_paths(&path).map(|place| place.join(self.name)).find(|file| file.is_file())
+        let fits = |file: &PathBuf| file.is_file() && (self != BUSYBOX || is_static(file));
+        std::env::split_paths(&path).map(|place| place.join(self.name)).find(fits)
     }
+}
+
+/// Whether `file` runs in an image that has no loader: an ELF program without an interpreter. Most machines have a busybox that is not of this kind.
+fn is_static(file: &Path) -> bool {
+    let Ok(program) = std::fs::read(file) else { return false };
+    let number = |at: usize, bytes: usize| {
+        let field = program.get(at..at + bytes).unwrap_or_default();
+        field.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    // Offset, entry size and count of the program headers, in the two classes of ELF; 3 is PT_INTERP.
+    let (table, size, count) = match program.get(..5) {
+        Some([0x7f, b'E', b'L', b'F', 2]) => (number(32, 8), number(54, 2), number(56, 2)),
+        Some([0x7f, b'E', b'L', b'F', 1]) => (number(28, 4), number(42, 2), number(44, 2)),
+        _ => return false,
+    };
+    (0..count).all(|index| number(table + index * size, 4) != 3)
 }
 
 /// Those of `programs` that are not installed.
@@ -76,4 +93,15 @@ pub fn skip(programs: &[Program]) -> anyhow::Result<bool> {
 /// Whether we are root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_needs_a_loader_is_not_static() {
+        assert!(!is_static(&std::env::current_exe().unwrap()));
+        assert!(!is_static(Path::new("/etc/hostname")) && !is_static(Path::new("/nowhere")));
+    }
 }

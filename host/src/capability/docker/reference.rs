@@ -197,9 +197,11 @@ impl ImageReference {
     pub(super) fn familiar(&self) -> String {
         let full = self.to_string();
         let short = full.strip_prefix("docker.io/").map(|rest| rest.strip_prefix("library/").unwrap_or(rest));
-        // `docker.io/library/a/b` is no official image, and a first component that looks like a registry's name must not become one.
+        // What is short must still name the same: `docker.io/library/a/b` is no official image, a first component that looks like a registry's name must not
+        // become one, and `docker.io/library/sha256:beef` must not become the id of an image that nobody was asked about.
+        let same = |short: &str| matches!(ImageName::parse(short), Ok(ImageName::Reference(reference)) if reference == *self);
         match short {
-            Some(short) if ImageReference::read(short).as_ref() == Some(self) => short.to_owned(),
+            Some(short) if same(short) => short.to_owned(),
             _ => full,
         }
     }
@@ -277,6 +279,19 @@ mod tests {
     fn check_reference(text: &str, full: &str, familiar: &str) {
         let reference = ImageReference::parse(text).unwrap();
         assert_eq!((reference.to_string().as_str(), reference.familiar().as_str()), (full, familiar));
+    }
+
+    #[test]
+    fn what_is_sent_for_a_reference_is_never_taken_for_an_id() {
+        for (text, sent) in [
+            ("docker.io/library/sha256:beef", "docker.io/library/sha256:beef"),
+            ("docker.io/library/redis:7", "redis:7"),
+            ("docker.io/library/a/b", "docker.io/library/a/b:latest"),
+            ("beef", "beef:latest"),
+        ] {
+            let Ok(ImageName::Reference(reference)) = ImageName::parse(text) else { panic!("{text} is no reference") };
+            assert_eq!(reference.familiar(), sent);
+        }
     }
 
     #[test]

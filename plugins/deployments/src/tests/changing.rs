@@ -59,9 +59,12 @@ fn a_deletion_stops_and_removes() {
     for state in ["running", "exited"] {
         let host = site();
         host.container(Container::new("c").state(state));
+        let id = wharf_sdk::docker::containers_read::inspect_one("c").unwrap().id;
         check_empty(fake::delete("/deployments/c"), 200);
         assert_eq!(host.containers(), [""; 0]);
-        assert_eq!(host.calls_of("docker.containers-lifecycle.stop"), ["c"]);
+        // By the id, whatever the name means by then.
+        assert_eq!(host.calls_of("docker.containers-lifecycle.stop"), [id.as_str()]);
+        assert_eq!(host.calls_of("docker.containers-remove.remove"), [id.as_str()]);
     }
 }
 

@@ -25,6 +25,7 @@ impl Plugin for Misbehave {
             .get("/status/{status}", |request: &Request| Response::new(request.param("status").parse().unwrap_or(0)))
             .get("/field-name", |_: &Request| Response::text("x").header("a b", "c"))
             .get("/field-value", |_: &Request| Response::text("x").header("a", "b\r\nset-cookie: forged"))
+            .get("/fields", |_: &Request| (0..30_000).fold(Response::text("x"), |response, _| response.header("a", "b")))
             .get("/connection", |_: &Request| Response::text("x").header("connection", "close"))
             .get("/wrong-length", |_: &Request| Response::text("four").header("content-length", "5"))
             .get("/right-length", |_: &Request| Response::text("four").header("content-length", "4"))

@@ -4,9 +4,9 @@
 //! of the machine (`o=bind`, `device=`) belong to drivers, and drivers' options have no grant.
 
 use super::super::grant::is_plain_path;
-use super::super::reference::{ImageName, is_name};
+use super::super::reference::is_name;
 use super::super::specification::Json;
-use super::{Check, Outcome, Refusal, invalid};
+use super::{Check, Outcome, invalid};
 
 /// Sockets through which a container could become the engine itself. The engine's own socket is added to them.
 const SOCKETS: &[&str] = &["/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock"];
@@ -104,9 +104,8 @@ impl Check<'_> {
             "volume" => self.volume(source),
             "tmpfs" if source.is_empty() => Ok(()),
             "tmpfs" => invalid("HostConfig.Mounts.Source", source, "no source for a tmpfs"),
-            "image" => self.image(source),
-            kind @ ("npipe" | "cluster") => self.never(&format!("mount of type {kind}")),
-            kind => invalid("HostConfig.Mounts.Type", kind, "`bind`, `volume`, `tmpfs` or `image`"),
+            kind @ ("npipe" | "cluster" | "image") => self.never(&format!("mount of type {kind}")),
+            kind => invalid("HostConfig.Mounts.Type", kind, "`bind`, `volume` or `tmpfs`"),
         }
     }
 
@@ -134,12 +133,6 @@ impl Check<'_> {
             return invalid("volume", name, "the name of a volume or an absolute path");
         }
         if self.grant.covers_volume(name) { Ok(()) } else { self.denied(&format!("volume {name}"), &format!("volumes = [\"{name}\"]")) }
-    }
-
-    fn image(&self, source: &str) -> Outcome {
-        let name = ImageName::parse(source).map_err(Refusal::Invalid)?;
-        // By id it cannot be told here which image it is.
-        self.grant.image("mount", &name, None).map(drop).map_err(Refusal::Denied)
     }
 
     fn host_path(&self, path: &str) -> Outcome {
