@@ -4,6 +4,7 @@
 //! kept ([`RouteMetrics`], [`PluginMetrics`]): on the path of a request nothing is hashed and no string is made. Label values come from configuration and
 //! descriptions, never from requests, so that no client can make the set of series grow.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ impl Metrics {
         registry.register("requests", "Requests answered, by plugin, route and status", metrics.requests.clone());
         let help = "Time from a request's head to its response's head";
         registry.register_with_unit("request_duration", help, Unit::Seconds, metrics.latency.clone());
-        let help = "Time that requests waited for an instance";
+        let help = "Time that requests waited for an instance, of those that had to";
         registry.register_with_unit("queue_wait", help, Unit::Seconds, metrics.queue_wait.clone());
         registry.register("instantiations", "Instances made", metrics.instantiations.clone());
         registry.register("traps", "Calls that ended in a trap or at a limit, by kind", metrics.traps.clone());
@@ -154,7 +155,7 @@ pub(crate) struct PluginMetrics {
 }
 
 impl PluginMetrics {
-    /// A request waited for an instance; zero when it did not have to.
+    /// A request had to wait for an instance.
     pub(crate) fn waited(&self, time: Duration) {
         self.queue_wait.observe(time.as_secs_f64());
     }
@@ -167,7 +168,11 @@ impl PluginMetrics {
     /// An instance has used so much memory.
     pub(crate) fn memory_used(&self, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.memory_high_water.inner().fetch_max(bytes, std::sync::atomic::Ordering::Relaxed);
+        let most = self.memory_high_water.inner();
+        // Nearly always nothing to write, which leaves the line of cache with every processor.
+        if most.load(Ordering::Relaxed) < bytes {
+            most.fetch_max(bytes, Ordering::Relaxed);
+        }
     }
 
     /// A call ended in a trap or at a limit.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::in_process::{InProcess, host, lines_of, one_plugin, plugin};
+use crate::in_process::{InProcess, eventually, host, lines_of, one_plugin, plugin};
 use wharf_tests::guests::{BENCH, MISBEHAVE};
 
 fn beside_a_neighbour(lines: &str) -> InProcess {
@@ -67,6 +67,17 @@ fn a_field_that_cannot_be_sent_is_the_plugins_failure() {
     check("/connection", 500, None);
     check("/fields", 500, None);
     check("/wrong-length", 500, None);
+}
+
+#[test]
+fn a_plugin_that_traps_each_time_is_left_alone_and_asked_again() {
+    let host = beside_a_neighbour("");
+    assert!((0..20).all(|_| host.get("/panic").status == 500));
+    let answer = host.get("/served");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")), "{:?}", answer.text());
+    assert_eq!(host.get("/neighbour").status, 200);
+    eventually("an answer after the pause", || host.get("/served").status == 200);
+    assert_eq!(host.get("/panic").status, 500, "it is closed again");
 }
 
 #[test]

@@ -49,3 +49,12 @@ fn a_started_response_has_a_deadline_of_its_own() {
     let answer = exchange(host.address(), message).unwrap();
     assert!(!answer.ends_with(b"0\r\n\r\n"));
 }
+
+#[test]
+fn a_client_that_reads_nothing_does_not_keep_the_instance_past_the_deadline() {
+    let host = host(&one_plugin(MISBEHAVE, "limits = { concurrency = 1, queue = 0, stream_deadline_ms = 300 }"));
+    let (status, _, body) = host.client().open("GET", "/started-endless", &[], &[]).unwrap();
+    assert_eq!((status, host.get("/served").status), (200, 503));
+    eventually("the deadline of a response that nobody reads", || host.get("/served").status == 200);
+    drop(body);
+}

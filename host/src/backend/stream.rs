@@ -7,12 +7,18 @@
 
 #![expect(unreachable_pub, reason = "the bindings name these types in public traits")]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
 
 /// The most that one read answers, whatever the plugin asks for: it is copied into the plugin's memory at once.
 pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
+
+/// How long a plugin waits for a client that takes nothing of what it writes. The connection's own limit is shorter as a rule; this one holds for every transport.
+const WRITE_IDLE: Duration = Duration::from_secs(120);
 
 /// Why a stream ended before its end.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -102,12 +108,15 @@ impl BodyWriter {
     ///
     /// # Errors
     ///
-    /// [`StreamError::Cut`] when the client went away.
+    /// [`StreamError::Cut`] when the client went away; [`StreamError::Timeout`] when it has taken nothing for two minutes.
     pub(crate) async fn write(&self, chunk: Bytes) -> Result<(), StreamError> {
         if chunk.is_empty() {
             return Ok(());
         }
-        self.0.send(chunk).await.map_err(|_| StreamError::Cut("the client went away".to_owned()))
+        self.0.send_timeout(chunk, WRITE_IDLE).await.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => StreamError::Cut("the client went away".to_owned()),
+            SendTimeoutError::Timeout(_) => StreamError::Timeout,
+        })
     }
 }
 
@@ -131,6 +140,17 @@ mod tests {
         }
         assert_eq!(seen, ["he", "ll", "o", "!"]);
         assert!(stream.read(2).await.unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_does_not_wait_for_ever_for_a_client_that_takes_nothing() {
+        let (writer, mut client) = BodyWriter::new(1);
+        writer.write(Bytes::from_static(b"taken")).await.unwrap();
+        assert!(matches!(writer.write(Bytes::from_static(b"waits")).await, Err(StreamError::Timeout)));
+        assert_eq!(client.recv().await.unwrap(), "taken");
+        drop(client);
+        assert!(matches!(writer.write(Bytes::from_static(b"lost")).await, Err(StreamError::Cut(_))));
+        writer.write(Bytes::new()).await.unwrap();
     }
 
     #[tokio::test]

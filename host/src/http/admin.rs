@@ -106,7 +106,7 @@ fn loaded(generation: &SharedGeneration) -> LoadedEntry<'_> {
         },
         imports: &generation.imports,
         paths: description.paths.keys().map(String::as_str).collect(),
-        idle_instances: generation.pool.idle_count(),
+        idle_instances: generation.instances.pool.idle_count(),
     }
 }
 

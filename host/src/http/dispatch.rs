@@ -31,7 +31,7 @@ pub(crate) struct Target<'a> {
 /// Answers `request`, which came from `remote`.
 pub(crate) async fn dispatch(table: &SharedTable, request: Request<Body>, remote: Option<SocketAddr>) -> Response<Body> {
     // The whole request is answered by one table, whatever is published meanwhile.
-    let table = table.load_full();
+    let table = table.load();
     let (parts, body) = request.into_parts();
     let id = request_id(&parts.headers);
     match table.find(authority(&parts), parts.uri.path()) {
@@ -65,7 +65,7 @@ async fn serve(
 ) -> Result<Response<Body>, Problem> {
     let generation: &SharedGeneration = match &target.plugin.state {
         PluginState::Loaded(generation) => generation,
-        PluginState::Failed(reason) => return Outcome::NotLoaded(reason.clone()).into_response(),
+        PluginState::Failed(reason) => return Outcome::NotLoaded { reason: reason.clone(), retry_after: None }.into_response(),
     };
     let limit_bytes = generation.settings.limits.request_mib.saturating_mul(1 << 20);
     let (body, leftover) = exchange::request_body(body, limit_bytes).await.map_err(|error| match error {

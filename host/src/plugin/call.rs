@@ -1,21 +1,23 @@
 //! One request through one plugin: permit, instance, deadline, guest, answer.
 //!
-//! The guest runs inside the task of its client's connection: nothing is spawned, and a client that goes away takes its call with it. What the call had begun on the engine goes on in `backend::operations`.
+//! The guest runs inside the task of its client's connection: nothing is spawned, and a client that goes away takes its call with it. The one exception is a guest that has begun a response with `outgoing.start` and goes on: it gets a task of its own, so that its deadline
+//! holds also while the client reads nothing, and the body that the client reads holds the task. What a call had begun on the engine goes on in `backend::operations`.
 //! An instance is in one place at a time, inside the call's future, and leaves it for the pool only after an answer; dropping the future drops the instance.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::request;
 use tokio::sync::mpsc;
-use tracing::Span;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, Span};
 
 use super::exchange::{self, PluginBody};
 use super::generation::{Generation, SharedGeneration};
@@ -23,7 +25,6 @@ use super::instance::Instance;
 use super::meter::{DeadlinePassed, Metered};
 use super::outcome::{DeadlineKind, Outcome};
 use super::pool::Admitted;
-use super::runtime::Running;
 use super::state::{Outgoing, Started};
 use crate::bindings::wharf::http::types;
 use crate::capability::call::WallClock;
@@ -40,17 +41,32 @@ pub(crate) struct PluginRequest<'a> {
 
 /// Serves `request`. The request's span must be entered: what the guest logs goes there.
 pub(crate) async fn call(generation: &SharedGeneration, request: PluginRequest<'_>) -> Outcome {
-    let outcome = serve(generation, request).await;
-    if let Some(kind) = outcome.trap_kind() {
-        generation.metrics.trapped(kind);
+    if let Err(pause) = generation.circuit.pass(Instant::now()) {
+        let reason = "it failed each time and is left alone for a while".to_owned();
+        return Outcome::NotLoaded { reason, retry_after: Some(pause) };
     }
+    let outcome = serve(generation, request).await;
+    count(generation, &outcome);
     outcome
 }
 
+/// Counts how a call ended.
+fn count(generation: &Generation, outcome: &Outcome) {
+    if let Some(kind) = outcome.trap_kind() {
+        generation.metrics.trapped(kind);
+    }
+    match outcome {
+        Outcome::Answered(_) => generation.circuit.answered(),
+        Outcome::Trap(..) | Outcome::NotLoaded { .. } => generation.circuit.failed(Instant::now()),
+        Outcome::GuestError(_) | Outcome::Deadline(_) | Outcome::OverCapacity => {}
+    }
+}
+
 async fn serve(generation: &SharedGeneration, request: PluginRequest<'_>) -> Outcome {
-    let Ok(admitted) = generation.pool.admit().await else { return Outcome::OverCapacity };
-    generation.metrics.waited(admitted.waited);
-    let running = generation.parts.runtime.running();
+    let Ok(admitted) = generation.instances.pool.admit().await else { return Outcome::OverCapacity };
+    if let Some(waited) = admitted.waited {
+        generation.metrics.waited(waited);
+    }
     let mut instance = match generation.instance().await {
         Ok(instance) => instance,
         Err(outcome) => return outcome,
@@ -61,9 +77,9 @@ async fn serve(generation: &SharedGeneration, request: PluginRequest<'_>) -> Out
     let state = instance.store.data();
     let (cpu, clock, outgoing) = (Arc::clone(&state.cpu), Arc::clone(&state.call.clock), state.outgoing.clone());
 
-    let mut call = Metered::new(run(instance, head, request.body, admitted, running), cpu, Arc::clone(&clock));
+    let mut call = Metered::new(run(instance, head, request.body, admitted), cpu, Arc::clone(&clock));
     match step(&mut call, &outgoing).await {
-        Step::Done(ended) => finish(generation, ended, &outgoing),
+        Step::Done(ended) => answer(generation, ended),
         Step::Started(started) => begin_stream(generation, call, started, &clock),
     }
 }
@@ -76,8 +92,8 @@ struct Returned {
     answer: wasmtime::Result<Result<types::Response, types::Error>>,
 }
 
-/// Calls the guest. Holds what must not end before the call does.
-async fn run(mut instance: Instance, head: types::RequestHead, body: PluginBody, admitted: Admitted, _running: Running) -> Returned {
+/// Calls the guest.
+async fn run(mut instance: Instance, head: types::RequestHead, body: PluginBody, admitted: Admitted) -> Returned {
     let answer = match exchange::body_record(body, instance.store.data_mut()) {
         Ok(body) => instance.handler.call_handle(&mut instance.store, &head, &body).await,
         Err(error) => Err(error),
@@ -102,24 +118,26 @@ async fn step<F: Future<Output = Returned>>(call: &mut Metered<F>, outgoing: &Ou
     .await
 }
 
-/// Sorts the end of a call, and keeps the instance if it answered.
-fn finish(generation: &Generation, ended: Result<Returned, DeadlinePassed>, outgoing: &Outgoing) -> Outcome {
-    let Ok(Returned { mut instance, admitted: _admitted, answer }) = ended else { return Outcome::Deadline(DeadlineKind::Wall) };
+/// Sorts the end of a call: what the guest answered, with the instance that did and the right to work, or how it failed.
+fn sort(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Result<(types::Response, Instance, Admitted), Outcome> {
+    let Returned { instance, admitted, answer } = ended.map_err(|DeadlinePassed| Outcome::Deadline(DeadlineKind::Wall))?;
     let memory = &instance.store.data().memory;
     generation.metrics.memory_used(memory.used_bytes() as u64);
-    let record = match answer {
-        Err(error) => return Outcome::of_error(&error, memory.refused),
-        Ok(Err(error)) => return Outcome::GuestError(format!("{error:?}")),
-        Ok(Ok(record)) => record,
+    match answer {
+        Err(error) => Err(Outcome::of_error(&error, memory.refused)),
+        Ok(Err(error)) => Err(Outcome::GuestError(format!("{error:?}"))),
+        Ok(Ok(record)) => Ok((record, instance, admitted)),
+    }
+}
+
+/// The answer of a guest that is done. Keeps its instance if it could be sent.
+fn answer(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Outcome {
+    let (record, mut instance, _admitted) = match sort(generation, ended) {
+        Ok(returned) => returned,
+        Err(outcome) => return outcome,
     };
-    let response = match (record.body, outgoing.take()) {
-        (types::ResponseBody::Started, Some(started)) => started_head(started),
-        (body, _) => {
-            let limit_bytes = generation.settings.limits.response_mib.saturating_mul(1 << 20);
-            exchange::response(types::Response { body, ..record }, instance.store.data_mut(), limit_bytes)
-        }
-    };
-    match response {
+    let limit_bytes = generation.settings.limits.response_mib.saturating_mul(1 << 20);
+    match exchange::response(record, instance.store.data_mut(), limit_bytes) {
         Ok(response) => {
             generation.recycle(instance);
             Outcome::Answered(response)
@@ -128,99 +146,84 @@ fn finish(generation: &Generation, ended: Result<Returned, DeadlinePassed>, outg
     }
 }
 
-/// A response whose whole body has been written already.
-fn started_head(started: Started) -> Result<http::Response<Body>, String> {
-    let (status, headers) = exchange::response_head(started.status, &started.headers)?;
-    let Started { mut body, .. } = started;
-    let chunks = futures_util::stream::poll_fn(move |context| body.poll_recv(context).map(|chunk| chunk.map(Ok::<_, io::Error>)));
-    Ok(exchange::assemble(status, headers, Body::from_stream(chunks)))
-}
-
-/// The response of a guest that goes on writing: whoever reads the body drives the guest.
+/// The response of a guest that goes on writing, in a task of its own.
 fn begin_stream<F>(generation: &SharedGeneration, call: Metered<F>, started: Started, clock: &WallClock) -> Outcome
 where
     F: Future<Output = Returned> + Send + 'static,
 {
-    let (status, headers) = match exchange::response_head(started.status, &started.headers) {
-        Ok(head) => head,
-        Err(reason) => return Outcome::GuestError(reason),
-    };
     clock.restart(Duration::from_millis(generation.settings.limits.stream_deadline_ms));
-    let body =
-        StartedBody { generation: Arc::clone(generation), call: Some(call), chunks: started.body, end: End::Proper, span: Span::current() };
+    let Started { status, headers, body: chunks } = started;
+    let generation = Arc::clone(generation);
+    let guest = async move { end_stream(&generation, call.await) };
+    #[expect(clippy::disallowed_methods, reason = "the body holds the task, and ends it when its client goes away")]
+    let guest = tokio::spawn(guest.instrument(Span::current()));
+    let body = StartedBody { chunks, guest: AbortOnDropHandle::new(guest), end: End::Open };
     Outcome::Answered(exchange::assemble(status, headers, Body::from_stream(body)))
 }
 
-/// A body that a guest is writing.
-struct StartedBody<F> {
-    generation: SharedGeneration,
-    /// The guest; none once it is done.
-    call: Option<Metered<F>>,
-    chunks: mpsc::Receiver<Bytes>,
-    end: End,
-    /// The request's span, which is over for everybody else when the head is out.
-    span: Span,
-}
-
-/// How a started body ends once everything that was written has been sent.
-enum End {
-    /// Whole.
-    Proper,
-    /// The guest failed, and the client must see a body that breaks off, but first what was written: the connection gets a turn to send it.
-    Flush,
-    /// It breaks off now.
-    Cut,
-}
-
-impl<F: Future<Output = Returned>> StartedBody<F> {
-    /// The guest is done: keeps its instance, or remembers that it failed.
-    fn ended(&mut self, ended: Result<Returned, DeadlinePassed>) {
-        self.call = None;
-        let outcome = match ended {
-            Ok(Returned { instance, answer: Ok(Ok(types::Response { body: types::ResponseBody::Started, .. })), admitted: _admitted }) => {
-                self.generation.recycle(instance);
-                return;
-            }
-            Ok(Returned { answer: Ok(Ok(_)), .. }) => {
-                Outcome::GuestError("it called `outgoing.start` and did not answer `started`".to_owned())
-            }
-            ended => finish(&self.generation, ended, &Outgoing::default()),
-        };
-        self.end = End::Flush;
-        if let Some(kind) = outcome.trap_kind() {
-            self.generation.metrics.trapped(kind);
+/// The end of a call whose response was started.
+fn end_stream(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Result<(), BrokenOff> {
+    let outcome = match sort(generation, ended) {
+        Ok((types::Response { body: types::ResponseBody::Started, .. }, instance, _admitted)) => {
+            generation.recycle(instance);
+            return Ok(());
         }
-        // The head is out, so nothing can be answered in its place; this writes the reason to the log.
-        let _ = outcome.into_response();
-    }
+        Ok(_) => Outcome::GuestError("it called `outgoing.start` and did not answer `started`".to_owned()),
+        Err(outcome) => outcome,
+    };
+    count(generation, &outcome);
+    // The head is out, so nothing can be answered in its place; this writes the reason to the log.
+    let _ = outcome.into_response();
+    Err(BrokenOff)
 }
 
-impl<F: Future<Output = Returned>> Stream for StartedBody<F> {
+/// The guest failed while it wrote. The client must see a body that breaks off.
+#[derive(Debug)]
+struct BrokenOff;
+
+/// A body that a guest is writing.
+struct StartedBody {
+    /// What it has written. Closed at the latest when it is done.
+    chunks: mpsc::Receiver<Bytes>,
+    guest: AbortOnDropHandle<Result<(), BrokenOff>>,
+    end: End,
+}
+
+/// How far the end of a started body is.
+enum End {
+    /// The guest writes.
+    Open,
+    /// The guest failed, and what it wrote before must still be sent: the connection gets a turn to do so.
+    Flush,
+    /// Over.
+    Over,
+}
+
+impl Stream for StartedBody {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let body = self.get_mut();
-        let span = body.span.clone();
-        let _entered = span.enter();
-        loop {
-            let chunk = body.chunks.poll_recv(context);
-            if let Poll::Ready(Some(chunk)) = chunk {
-                return Poll::Ready(Some(Ok(chunk)));
+        match body.end {
+            End::Over => return Poll::Ready(None),
+            End::Flush => {
+                body.end = End::Over;
+                return Poll::Ready(Some(Err(io::Error::other("the plugin did not finish its response"))));
             }
-            let Some(call) = &mut body.call else {
-                return match std::mem::replace(&mut body.end, End::Proper) {
-                    End::Proper => Poll::Ready(None),
-                    End::Flush => {
-                        body.end = End::Cut;
-                        context.waker().wake_by_ref();
-                        Poll::Pending
-                    }
-                    End::Cut => Poll::Ready(Some(Err(io::Error::other("the plugin did not finish its response")))),
-                };
-            };
-            match Pin::new(call).poll(context) {
-                Poll::Ready(ended) => body.ended(ended),
-                Poll::Pending => return Poll::Pending,
+            End::Open => {}
+        }
+        if let Some(chunk) = ready!(body.chunks.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match ready!(Pin::new(&mut body.guest).poll(context)) {
+            Ok(Ok(())) => {
+                body.end = End::Over;
+                Poll::Ready(None)
+            }
+            Ok(Err(BrokenOff)) | Err(_) => {
+                body.end = End::Flush;
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }

@@ -15,7 +15,7 @@ use http_body_util::BodyStream;
 use tokio::sync::Mutex;
 use wasmtime::component::Resource;
 
-use super::state::{InstanceState, Started};
+use super::state::{InstanceState, NotStarted, Started};
 use crate::backend::stream::{BodyWriter, ByteStream, Duplex, StreamError};
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::wharf::http::{outgoing, types};
@@ -280,11 +280,14 @@ impl types::HostDuplex for InstanceState {
 
 impl outgoing::Host for InstanceState {
     async fn start(&mut self, status: u16, headers: Vec<types::Field>) -> Result<Resource<BodyWriter>, types::Error> {
-        response_head(status, &headers).map_err(types::Error::Invalid)?;
+        let (status, headers) = response_head(status, &headers).map_err(types::Error::Invalid)?;
         let (writer, body) = BodyWriter::new(STARTED_CHUNKS);
-        if !self.outgoing.start(Started { status, headers, body }) {
-            return Err(types::Error::Conflict("this request's response was started before".to_owned()));
-        }
+        self.outgoing.start(Started { status, headers, body }).map_err(|reason| {
+            types::Error::Conflict(match reason {
+                NotStarted::NoRequest => "there is no request to answer".to_owned(),
+                NotStarted::Twice => "this request's response was started before".to_owned(),
+            })
+        })?;
         let writer = self.table.push(writer).map_err(|error| types::Error::Internal(error.to_string()))?;
         // The client gets the head now, and not when the plugin next has to wait.
         tokio::task::yield_now().await;

@@ -1,11 +1,13 @@
 //! One loaded version of one plugin on one site. It never changes: a new version, or new settings, is a new generation.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::PoolConcurrencyLimitError;
 use wasmtime::component::InstancePre;
 
+use super::circuit::Circuit;
 use super::describe::Description;
 use super::instance::{Exports, Instance, InstanceParts};
 use super::outcome::Outcome;
@@ -30,8 +32,27 @@ pub(crate) struct Generation {
     pub(crate) parts: InstanceParts,
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) exports: Exports,
-    pub(crate) pool: Pool<Instance>,
+    pub(crate) instances: Instances,
+    pub(crate) circuit: Circuit,
     pub(crate) metrics: PluginMetrics,
+}
+
+/// The pool of a generation, and what looks after it.
+pub(crate) struct Instances {
+    pub(crate) pool: Arc<Pool<Instance>>,
+    _sweeper: AbortOnDropHandle<()>,
+}
+
+impl Instances {
+    /// An empty pool for `parts`. Must be called in an async runtime, which runs its sweeper.
+    pub(crate) fn new(parts: &InstanceParts) -> Instances {
+        let limits = &parts.limits;
+        let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        let pool = Arc::new(Pool::new(size(limits.concurrency), size(limits.queue), Duration::from_millis(limits.queue_ms)));
+        let holder: Weak<Pool<Instance>> = Arc::downgrade(&pool);
+        parts.runtime.register(holder);
+        Instances { _sweeper: Pool::keep_swept(&pool), pool }
+    }
 }
 
 impl Generation {
@@ -41,23 +62,29 @@ impl Generation {
     ///
     /// The outcome of a request for which none can be made.
     pub(crate) async fn instance(&self) -> Result<Instance, Outcome> {
-        if let Some(instance) = self.pool.take() {
+        if let Some(instance) = self.instances.pool.take() {
             return Ok(instance);
         }
-        match self.parts.instantiate(&self.pre, &self.exports, self.retire_after()).await {
-            Ok(instance) => {
-                self.metrics.instantiated();
-                Ok(instance)
-            }
-            Err(error) if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() => Err(Outcome::OverCapacity),
-            Err(error) => Err(Outcome::NotLoaded(format!("no instance can be made: {error:#}"))),
+        let mut made = self.instantiate().await;
+        if is_no_room(&made) && self.parts.runtime.drop_idle() > 0 {
+            made = self.instantiate().await;
         }
+        if is_no_room(&made) {
+            tracing::error!("every instance that this machine has room for is at work");
+            return Err(Outcome::OverCapacity);
+        }
+        made.inspect(|_| self.metrics.instantiated())
+            .map_err(|error| Outcome::NotLoaded { reason: format!("no instance can be made: {error:#}"), retry_after: None })
+    }
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance> {
+        self.parts.instantiate(&self.pre, &self.exports, self.retire_after()).await
     }
 
     /// Keeps `instance`, which has answered, for the next request, if it may serve one.
     pub(crate) fn recycle(&self, instance: Instance) {
         if self.settings.isolation == Isolation::Pooled && instance.is_clean() {
-            self.pool.put(instance, Instant::now());
+            self.instances.pool.put(instance);
         }
     }
 
@@ -67,6 +94,11 @@ impl Generation {
             Isolation::Pooled => fastrand::u32(REQUESTS_OF_AN_INSTANCE / 4 * 3..=REQUESTS_OF_AN_INSTANCE / 4 * 5),
         }
     }
+}
+
+/// Whether there is no room for another instance over all plugins, which those that lie idle may be taking.
+fn is_no_room(made: &wasmtime::Result<Instance>) -> bool {
+    made.as_ref().is_err_and(|error| error.downcast_ref::<PoolConcurrencyLimitError>().is_some())
 }
 
 /// A generation that others share.

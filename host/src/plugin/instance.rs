@@ -45,6 +45,8 @@ pub(crate) struct Instance {
     pub(crate) served: u32,
     /// After so many requests it is retired.
     pub(crate) retire_after: u32,
+    /// With so much memory it is retired.
+    retire_at_bytes: usize,
 }
 
 impl InstanceParts {
@@ -60,13 +62,14 @@ impl InstanceParts {
         exports: &Exports,
         retire_after: u32,
     ) -> wasmtime::Result<Instance> {
-        let _running = self.runtime.running();
         let mut store = self.store();
         let (cpu, clock) = (Arc::clone(&store.data().cpu), Arc::clone(&store.data().call.clock));
         let made = async move {
             let instance = pre.instantiate_async(&mut store).await?;
             let handler = exports.handler.load(&mut store, &instance)?;
-            Ok(Instance { store, instance, handler, served: 0, retire_after })
+            let memory = &store.data().memory;
+            let retire_at_bytes = memory.used_bytes() + memory.left_bytes() / 4 * 3;
+            Ok(Instance { store, instance, handler, served: 0, retire_after, retire_at_bytes })
         };
         let too_long =
             |_: DeadlinePassed| Err(wasmtime::Error::msg(format!("it did not start within {} ms", self.limits.start_deadline_ms)));
@@ -77,7 +80,7 @@ impl InstanceParts {
         let stdio = Stdio::new(Arc::clone(&self.rooms.lines));
         let wasi = WasiCtxBuilder::new().stdout(stdio.stream(Output::Stdout)).stderr(stdio.stream(Output::Stderr)).build();
         let start_deadline = Duration::from_millis(self.limits.start_deadline_ms);
-        let cpu = Arc::new(CpuMeter::new(Arc::clone(&self.runtime.burners)));
+        let cpu = Arc::new(CpuMeter::new(Arc::clone(&self.runtime.burners), self.runtime.clock()));
         cpu.restart(start_deadline);
         let call = CallContext {
             identity: Arc::clone(&self.identity),
@@ -135,9 +138,11 @@ impl Instance {
         self.served = self.served.saturating_add(1);
     }
 
-    /// Whether the instance may serve another request: nothing of the last one is left in it, it is not due, and it has not run into its memory limit.
+    /// Whether the instance may serve another request: nothing of the last one is left in it, it is not due, and it has not used up three quarters of the memory that its start left it.
+    /// Memory never shrinks: without the last an instance that leaks would sooner or later fail a request.
     pub(crate) fn is_clean(&self) -> bool {
         let state = self.store.data();
-        state.table.is_empty() && !state.memory.refused && self.served < self.retire_after
+        let has_memory = !state.memory.refused && state.memory.used_bytes() <= self.retire_at_bytes;
+        state.table.is_empty() && has_memory && self.served < self.retire_after
     }
 }

@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use super::circuit::Circuit;
 use super::code_cache::{CodeCache, sha256_hex};
 use super::describe::Description;
-use super::generation::{Generation, SharedGeneration};
+use super::generation::{Generation, Instances, SharedGeneration};
 use super::instance::{Exports, InstanceParts};
-use super::pool::Pool;
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
 use crate::backend::operations::Operations;
@@ -145,17 +144,27 @@ impl Loader {
         let linker = linker(&self.runtime, |room, power| settings.grants.allows(room, power)).map_err(|error| here(&error))?;
         let pre = linker.instantiate_pre(&compiled.component).map_err(|error| here(&format_args!("it cannot be linked: {error:#}")))?;
         let exports = exports(&pre, &settings.source.at)?;
-        let limits = &settings.limits;
-        let pool = Pool::new(size(limits.concurrency), size(limits.queue), Duration::from_millis(limits.queue_ms));
+        let instances = Instances::new(&parts);
         let metrics = self.metrics.plugin(site, &settings.name.value);
         let Compiled { digest, imports, .. } = compiled;
-        let generation = Arc::new(Generation { description, digest, settings, imports, parts, pre, exports, pool, metrics });
+        let generation = Arc::new(Generation {
+            description,
+            digest,
+            settings,
+            imports,
+            parts,
+            pre,
+            exports,
+            instances,
+            circuit: Circuit::default(),
+            metrics,
+        });
         // The first request should not be the one that finds out.
         match generation.instance().await {
             Ok(instance) => generation.recycle(instance),
             Err(outcome) => {
                 let reason = match outcome {
-                    super::outcome::Outcome::NotLoaded(reason) => reason,
+                    super::outcome::Outcome::NotLoaded { reason, .. } => reason,
                     _ => "every instance of the pool is in use".to_owned(),
                 };
                 return Err(one(&generation.settings.source.at, reason));
@@ -190,7 +199,6 @@ impl Loader {
         let pre =
             linker.instantiate_pre(&compiled.component).map_err(|error| one(at, format!("the component cannot be linked: {error:#}")))?;
         let exports = exports(&pre, at)?;
-        let _running = self.runtime.running();
         let described = async { parts.instantiate(&pre, &exports, 1).await?.describe(&exports).await.transpose() };
         let text = match described.await {
             Ok(Some(text)) => text,
@@ -356,10 +364,6 @@ pub(crate) fn warnings(wanted: &BTreeMap<String, Vec<String>>, imports: &[String
 
 fn one(at: &Location, message: String) -> Mistakes {
     Mistakes(vec![Mistake { at: Some(at.clone()), message, remedy: None }])
-}
-
-fn size(limit: u64) -> usize {
-    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

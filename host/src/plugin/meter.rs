@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use wasmtime::UpdateDeadline;
 
-use super::runtime::TICK;
+use super::runtime::{EpochClock, TICK};
 use crate::capability::call::WallClock;
 
 /// The call has used up its processor time.
@@ -34,6 +34,7 @@ pub(crate) struct DeadlinePassed;
 pub(crate) struct CpuMeter {
     state: Mutex<CpuState>,
     burners: Arc<Semaphore>,
+    epoch: Arc<EpochClock>,
 }
 
 #[derive(Debug)]
@@ -47,9 +48,9 @@ struct CpuState {
 
 impl CpuMeter {
     /// A meter with nothing spent and no time to spend.
-    pub(crate) fn new(burners: Arc<Semaphore>) -> CpuMeter {
+    pub(crate) fn new(burners: Arc<Semaphore>, epoch: Arc<EpochClock>) -> CpuMeter {
         let state = CpuState { limit: Duration::ZERO, spent: Duration::ZERO, polled_since: None, permit: None };
-        CpuMeter { state: Mutex::new(state), burners }
+        CpuMeter { state: Mutex::new(state), burners, epoch }
     }
 
     /// Begins a call that may use `limit`.
@@ -65,6 +66,7 @@ impl CpuMeter {
     ///
     /// [`CpuExceeded`], which ends the call as a trap.
     pub(crate) fn tick(self: &Arc<Self>) -> Result<UpdateDeadline, CpuExceeded> {
+        self.epoch.need();
         let mut state = self.state();
         let used = state.spent + state.polled_since.map_or(Duration::ZERO, |since| since.elapsed());
         if used > state.limit {
@@ -89,6 +91,7 @@ impl CpuMeter {
     }
 
     fn poll_begins(&self) {
+        self.epoch.need();
         self.state().polled_since = Some(Instant::now());
     }
 
@@ -159,7 +162,7 @@ mod tests {
     }
 
     fn meter(burners: &Arc<Semaphore>) -> (Arc<CpuMeter>, Arc<WallClock>) {
-        let cpu = Arc::new(CpuMeter::new(Arc::clone(burners)));
+        let cpu = Arc::new(CpuMeter::new(Arc::clone(burners), Arc::default()));
         cpu.restart(Duration::from_secs(10));
         (cpu, Arc::new(WallClock::new(Duration::from_secs(10))))
     }

@@ -19,8 +19,13 @@ pub(crate) enum Outcome {
     Deadline(DeadlineKind),
     /// Too many requests at once. 503 with Retry-After.
     OverCapacity,
-    /// The plugin is not there: it could not be loaded, or no instance of it could be made. 503.
-    NotLoaded(String),
+    /// The plugin is not there: it could not be loaded, no instance of it could be made, or it fails each time and is left alone. 503.
+    NotLoaded {
+        /// Why, for the log.
+        reason: String,
+        /// When it is asked again; none if only a change of the configuration helps.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// What made a guest trap.
@@ -82,7 +87,7 @@ impl Outcome {
             Outcome::Trap(TrapKind::Other, _) => Some("other"),
             Outcome::Deadline(DeadlineKind::Wall) => Some("deadline"),
             Outcome::Deadline(DeadlineKind::Cpu) => Some("cpu"),
-            Outcome::Answered(_) | Outcome::GuestError(_) | Outcome::OverCapacity | Outcome::NotLoaded(_) => None,
+            Outcome::Answered(_) | Outcome::GuestError(_) | Outcome::OverCapacity | Outcome::NotLoaded { .. } => None,
         }
     }
 
@@ -112,9 +117,9 @@ impl Outcome {
                 let retry_after = Some(Duration::from_secs(1));
                 Problem { retry_after, ..problem(StatusCode::SERVICE_UNAVAILABLE, "The plugin is busy") }
             }
-            Outcome::NotLoaded(reason) => {
-                tracing::error!(reason, "the plugin is not loaded");
-                problem(StatusCode::SERVICE_UNAVAILABLE, "The plugin is not available")
+            Outcome::NotLoaded { reason, retry_after } => {
+                tracing::error!(reason, "the plugin is not available");
+                Problem { retry_after, ..problem(StatusCode::SERVICE_UNAVAILABLE, "The plugin is not available") }
             }
         })
     }
@@ -138,6 +143,8 @@ mod tests {
         check(Outcome::Deadline(DeadlineKind::Wall), 504, false, Some("deadline"));
         check(Outcome::Deadline(DeadlineKind::Cpu), 504, false, Some("cpu"));
         check(Outcome::OverCapacity, 503, true, None);
-        check(Outcome::NotLoaded(String::new()), 503, false, None);
+        let not_loaded = |retry_after| Outcome::NotLoaded { reason: String::new(), retry_after };
+        check(not_loaded(None), 503, false, None);
+        check(not_loaded(Some(Duration::from_secs(2))), 503, true, None);
     }
 }

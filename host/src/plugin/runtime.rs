@@ -5,9 +5,9 @@
 //! fuel, which costs a guest several times as much; and the pooling allocator, without which a fresh instance spends its time in `mmap`. The pool reserves several TiB of
 //! address space; where that is not to be had (a 39-bit kernel, a limit on address space) instances are allocated on demand.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -16,8 +16,8 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 /// How long a guest computes before it is looked at. Ten milliseconds is not felt by a neighbour, and costs a hundred wake-ups a second at most.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// How many ticks without a call the ticker waits before it sleeps, so that a steady trickle of requests does not wake it for each.
-const IDLE_TICKS: u32 = 100;
+/// Ticks after which the ticker looks whether any guest has run meanwhile, and sleeps if none has: long enough that a trickle of requests does not wake it for each.
+const ROUND: u32 = 100;
 
 /// Instances that may exist at a time, over all plugins.
 const MAX_INSTANCES: u32 = 1000;
@@ -35,6 +35,14 @@ pub(crate) struct WasmRuntime {
     /// Permits of calls that compute for longer than a tick: one fewer than there are cores, so that a core is always free for the others.
     pub(crate) burners: Arc<Semaphore>,
     ticker: Ticker,
+    /// Who may hold idle instances. A pool that is gone is forgotten when the list is next looked at.
+    idle: Mutex<Vec<Weak<dyn HoldsIdle>>>,
+}
+
+/// Something that keeps instances for later, and can do without.
+pub(crate) trait HoldsIdle: Send + Sync {
+    /// Drops every instance that does not work. Answers how many there were.
+    fn drop_idle(&self) -> usize;
 }
 
 impl WasmRuntime {
@@ -54,12 +62,25 @@ impl WasmRuntime {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let burners = Arc::new(Semaphore::new(cores.saturating_sub(1).max(1)));
         let ticker = Ticker::start(engine.clone())?;
-        Ok(WasmRuntime { engine, burners, ticker })
+        Ok(WasmRuntime { engine, burners, ticker, idle: Mutex::default() })
     }
 
-    /// Keeps the ticker awake while it lives. Every call into a guest holds one.
-    pub(crate) fn running(&self) -> Running {
-        self.ticker.running()
+    /// What wakes the clock: for the meter of an instance.
+    pub(crate) fn clock(&self) -> Arc<EpochClock> {
+        Arc::clone(&self.ticker.clock)
+    }
+
+    /// Asks `holder` for its idle instances when there is no room for another one.
+    pub(crate) fn register(&self, holder: Weak<dyn HoldsIdle>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|known| known.strong_count() > 0);
+        idle.push(holder);
+    }
+
+    /// Drops the idle instances of all plugins. Answers how many there were.
+    pub(crate) fn drop_idle(&self) -> usize {
+        let holders: Vec<_> = self.idle.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        holders.iter().map(|holder| holder.drop_idle()).sum()
     }
 }
 
@@ -87,77 +108,77 @@ fn config(pooling: bool) -> Config {
     config
 }
 
-/// A thread that raises the engine's epoch each tick while calls run. A thread and not a task: a guest that blocks the async runtime must not stop its own clock.
+/// A thread that raises the engine's epoch each tick while guests run. A thread and not a task: a guest that blocks the async runtime must not stop its own clock.
 struct Ticker {
-    shared: Arc<Shared>,
+    clock: Arc<EpochClock>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    running: AtomicUsize,
+/// Whether the epoch must advance.
+///
+/// Guests are not counted: on the path of every request the counter would be a line of cache that all processors fight over. A guest says that it runs, which writes nothing when
+/// another has said so in this round; one that computes on through a round says it again at each of its ticks.
+#[derive(Debug, Default)]
+pub(crate) struct EpochClock {
+    /// A guest has run in this round.
+    needed: AtomicBool,
     asleep: AtomicBool,
     stop: AtomicBool,
+    thread: OnceLock<Thread>,
 }
 
-/// One call that runs.
-pub(crate) struct Running {
-    shared: Arc<Shared>,
+impl EpochClock {
+    /// Says that a guest runs.
+    pub(crate) fn need(&self) {
+        if self.needed.load(Ordering::SeqCst) {
+            return;
+        }
+        self.needed.store(true, Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
 }
 
 impl Ticker {
     fn start(engine: Engine) -> std::io::Result<Ticker> {
-        let shared = Arc::new(Shared { running: AtomicUsize::new(0), asleep: AtomicBool::new(false), stop: AtomicBool::new(false) });
-        let of_thread = Arc::clone(&shared);
+        let clock = Arc::new(EpochClock::default());
+        let of_thread = Arc::clone(&clock);
         let thread = std::thread::Builder::new().name("wasm-ticker".to_owned()).spawn(move || tick(&engine, &of_thread))?;
-        Ok(Ticker { shared, thread: Some(thread) })
-    }
-
-    fn running(&self) -> Running {
-        self.shared.running.fetch_add(1, Ordering::SeqCst);
-        if self.shared.asleep.load(Ordering::SeqCst)
-            && let Some(thread) = &self.thread
-        {
-            thread.thread().unpark();
-        }
-        Running { shared: Arc::clone(&self.shared) }
+        let _ = clock.thread.set(thread.thread().clone());
+        Ok(Ticker { clock, thread: Some(thread) })
     }
 }
 
-fn tick(engine: &Engine, shared: &Shared) {
-    let mut idle_ticks = 0;
-    while !shared.stop.load(Ordering::SeqCst) {
-        if shared.running.load(Ordering::SeqCst) > 0 {
-            idle_ticks = 0;
-        } else {
-            idle_ticks += 1;
-        }
-        if idle_ticks > IDLE_TICKS {
-            // The order matters: a call that begins between the two loads sees `asleep` and wakes the thread.
-            shared.asleep.store(true, Ordering::SeqCst);
-            if shared.running.load(Ordering::SeqCst) == 0 && !shared.stop.load(Ordering::SeqCst) {
-                std::thread::park();
-            }
-            shared.asleep.store(false, Ordering::SeqCst);
-            idle_ticks = 0;
-        } else {
+fn tick(engine: &Engine, clock: &EpochClock) {
+    while !clock.stop.load(Ordering::SeqCst) {
+        for _ in 0..ROUND {
             std::thread::park_timeout(TICK);
+            engine.increment_epoch();
+            if clock.stop.load(Ordering::SeqCst) {
+                return;
+            }
         }
-        engine.increment_epoch();
+        if clock.needed.swap(false, Ordering::SeqCst) {
+            continue;
+        }
+        // The order matters: a guest that begins between the two lines sees `asleep` and wakes the thread.
+        clock.asleep.store(true, Ordering::SeqCst);
+        while !clock.needed.load(Ordering::SeqCst) && !clock.stop.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        clock.asleep.store(false, Ordering::SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
+        self.clock.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             let _ = thread.join();
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shared.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

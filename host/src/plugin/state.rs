@@ -3,9 +3,10 @@
 //! WASI and the rooms have separate tables of handles: a guest keeps its standard output for life, but a handle of a room that is left after a request is a leak, and the
 //! instance is retired for it. All that belongs to a request is in [`CallContext`] and [`Outgoing`] and is set for each.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::mpsc;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -13,7 +14,6 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::meter::CpuMeter;
 use super::stdio::Stdio;
-use crate::bindings::wharf::http::types::Field;
 use crate::capability::call::CallContext;
 use crate::capability::config::{ConfigCtxView, ConfigView, PluginSettingsText};
 use crate::capability::docker::{DockerCtxView, DockerRoom, DockerView};
@@ -41,9 +41,10 @@ pub(crate) struct InstanceState {
 }
 
 /// A response that the guest has begun with `outgoing.start`.
+#[derive(Debug)]
 pub(crate) struct Started {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<Field>,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: mpsc::Receiver<Bytes>,
 }
 
@@ -55,45 +56,63 @@ pub(crate) struct Outgoing {
 
 #[derive(Default)]
 enum OutgoingSlot {
-    /// There is no request, or it has been answered.
+    /// There is no request.
     #[default]
-    Closed,
+    NoRequest,
     /// Nothing was started yet.
     Open,
     /// It was started and not yet picked up.
     Started(Started),
+    /// It was started and picked up.
+    PickedUp,
+}
+
+/// Why no response can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotStarted {
+    /// There is no request to answer: the guest describes itself.
+    NoRequest,
+    /// The request's response was started before.
+    Twice,
 }
 
 impl Outgoing {
     /// A request begins: one response may be started.
     pub(crate) fn open(&self) {
-        self.set(OutgoingSlot::Open);
+        *self.slot() = OutgoingSlot::Open;
     }
 
-    /// Leaves `started`; false if there is no request or one was started before.
-    pub(crate) fn start(&self, started: Started) -> bool {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = matches!(*slot, OutgoingSlot::Open);
-        if open {
-            *slot = OutgoingSlot::Started(started);
+    /// Leaves `started`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotStarted`].
+    pub(crate) fn start(&self, started: Started) -> Result<(), NotStarted> {
+        let mut slot = self.slot();
+        match *slot {
+            OutgoingSlot::NoRequest => Err(NotStarted::NoRequest),
+            OutgoingSlot::Started(_) | OutgoingSlot::PickedUp => Err(NotStarted::Twice),
+            OutgoingSlot::Open => {
+                *slot = OutgoingSlot::Started(started);
+                Ok(())
+            }
         }
-        open
     }
 
     /// The started response, once.
     pub(crate) fn take(&self) -> Option<Started> {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*slot, OutgoingSlot::Started(_)) {
-            return None;
-        }
-        match std::mem::take(&mut *slot) {
+        let mut slot = self.slot();
+        match std::mem::replace(&mut *slot, OutgoingSlot::PickedUp) {
             OutgoingSlot::Started(started) => Some(started),
-            OutgoingSlot::Open | OutgoingSlot::Closed => None,
+            other => {
+                *slot = other;
+                None
+            }
         }
     }
 
-    fn set(&self, to: OutgoingSlot) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    fn slot(&self) -> MutexGuard<'_, OutgoingSlot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,6 +137,11 @@ impl MemoryCount {
     /// What the instance uses, which is also the most that it has used: wasm memory never shrinks.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used_bytes
+    }
+
+    /// What it may still use.
+    pub(crate) fn left_bytes(&self) -> usize {
+        self.limit_bytes.saturating_sub(self.used_bytes)
     }
 
     fn grow(&mut self, by_bytes: usize) -> bool {
@@ -181,13 +205,14 @@ mod tests {
 
     #[test]
     fn one_response_may_be_started_for_each_request() {
-        let started = || Started { status: 200, headers: Vec::new(), body: mpsc::channel(1).1 };
+        let started = || Started { status: StatusCode::OK, headers: HeaderMap::new(), body: mpsc::channel(1).1 };
         let outgoing = Outgoing::default();
-        assert!(!outgoing.start(started()), "there is no request");
+        assert_eq!(outgoing.start(started()), Err(NotStarted::NoRequest));
         outgoing.open();
-        assert!(outgoing.start(started()));
-        assert!(!outgoing.start(started()), "it was started");
+        assert!(outgoing.take().is_none());
+        assert_eq!(outgoing.start(started()), Ok(()));
+        assert_eq!(outgoing.start(started()), Err(NotStarted::Twice));
         assert!(outgoing.take().is_some());
-        assert!(!outgoing.start(started()), "it was picked up");
+        assert_eq!(outgoing.start(started()), Err(NotStarted::Twice), "it was picked up");
     }
 }
