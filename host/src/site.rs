@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::backend::engine::Engine;
-use crate::capability::Grants;
 use crate::capability::docker::DockerRoom;
 use crate::plugin::code_cache::sha256_hex;
 use crate::plugin::generation::SharedGeneration;
@@ -86,7 +85,7 @@ async fn load_plugin(
     {
         return PluginState::Loaded(Arc::clone(before));
     }
-    let room = docker_room(&settings.grants, engines, loader);
+    let room = docker_room(&settings, engines, loader);
     match loader.load(site, settings, room).await {
         Ok(generation) => PluginState::Loaded(generation),
         Err(found) => {
@@ -108,10 +107,11 @@ async fn still_right(generation: &SharedGeneration, settings: &PluginSettings) -
     same && tokio::fs::read(&source.value).await.is_ok_and(|wasm| sha256_hex(&wasm) == generation.digest)
 }
 
-fn docker_room(grants: &Grants, engines: &Engines, loader: &Loader) -> DockerRoom {
+fn docker_room(settings: &PluginSettings, engines: &Engines, loader: &Loader) -> DockerRoom {
     // The settings were refused if they name an engine that is not there.
-    let granted = grants.docker.as_ref().and_then(|grant| Some((grant, engines.by_name.get(&grant.engine().value)?)));
-    granted.map_or_else(DockerRoom::powerless, |(grant, engine)| DockerRoom::new(grant.clone(), engine, loader.operations.clone()))
+    let granted = settings.grants.docker.as_ref().and_then(|grant| Some((grant, engines.by_name.get(&grant.engine().value)?)));
+    let operations = loader.operations.of_plugin(settings.limits.operations);
+    granted.map_or_else(DockerRoom::powerless, |(grant, engine)| DockerRoom::new(grant.clone(), engine, operations))
 }
 
 /// Takes a plugin out of service whose patterns an earlier one of the same mount has claimed.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub stream_deadline_ms: u64,
     /// Time that one operation (a pull, a stop, a create) may take, in milliseconds.
     pub operation_deadline_ms: u64,
+    /// Operations under way at the same time, those included whose request is gone. One more is answered `quota-exceeded`.
+    pub operations: u64,
     /// Time to instantiate and describe the plugin, in milliseconds.
     pub start_deadline_ms: u64,
     /// Requests served at the same time, each by an instance of its own.
@@ -55,6 +57,8 @@ impl Default for Limits {
             stream_deadline_ms: 3_600_000,
             // An image of several GiB over a slow line.
             operation_deadline_ms: 3_600_000,
+            // One for each request that is served, and as many again whose clients have gone. Each may hold a connection to the engine and a specification of 1 MiB.
+            operations: 128,
             // An interpreter's start takes a second on a small machine.
             start_deadline_ms: 10_000,
             // The engine answers no faster when more ask it at once.
@@ -83,6 +87,7 @@ impl Limits {
         LimitKey { key: "deadline_ms", range: 1..=3_600_000, field: |limits| &mut limits.deadline_ms },
         LimitKey { key: "stream_deadline_ms", range: 1..=86_400_000, field: |limits| &mut limits.stream_deadline_ms },
         LimitKey { key: "operation_deadline_ms", range: 1..=86_400_000, field: |limits| &mut limits.operation_deadline_ms },
+        LimitKey { key: "operations", range: 1..=10_000, field: |limits| &mut limits.operations },
         LimitKey { key: "start_deadline_ms", range: 1..=600_000, field: |limits| &mut limits.start_deadline_ms },
         LimitKey { key: "concurrency", range: 1..=1_000, field: |limits| &mut limits.concurrency },
         LimitKey { key: "queue", range: 0..=100_000, field: |limits| &mut limits.queue },

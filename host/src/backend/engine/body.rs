@@ -12,11 +12,26 @@ use hyper::body::Incoming;
 
 use super::error::{EngineError, chain};
 
-/// The pieces of `body`. When nothing arrives for `idle` the stream ends with [`EngineError::Timeout`]; none waits for ever, as a log that is
-/// followed must.
-pub(super) fn pieces(body: Incoming, idle: Option<Duration>) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
-    stream::unfold(Some(body), move |body| async move {
-        let mut body = body?;
+/// How long to wait for a piece of a body. None waits for ever, as for a log that is followed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    /// For the first piece.
+    pub(super) first: Option<Duration>,
+    /// For each one after it.
+    pub(super) between: Option<Duration>,
+}
+
+impl Waiting {
+    /// As long for the first piece as for the others.
+    pub(super) fn evenly(idle: Duration) -> Waiting {
+        Waiting { first: Some(idle), between: Some(idle) }
+    }
+}
+
+/// The pieces of `body`. When nothing arrives for as long as `waiting` says the stream ends with [`EngineError::Timeout`].
+pub(super) fn pieces(body: Incoming, waiting: Waiting) -> impl Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
+    stream::unfold(Some((body, waiting.first)), move |state| async move {
+        let (mut body, idle) = state?;
         loop {
             let frame = match idle {
                 None => body.frame().await,
@@ -26,10 +41,10 @@ pub(super) fn pieces(body: Incoming, idle: Option<Duration>) -> impl Stream<Item
                 },
             };
             match frame? {
-                Err(error) => return Some((Err(EngineError::Unavailable(chain(&error))), None)),
+                Err(error) => return Some((Err(EngineError::Lost(chain(&error))), None)),
                 Ok(frame) => {
                     if let Ok(data) = frame.into_data() {
-                        return Some((Ok(data), Some(body)));
+                        return Some((Ok(data), Some((body, waiting.between))));
                     }
                 }
             }
@@ -43,7 +58,7 @@ pub(super) fn pieces(body: Incoming, idle: Option<Duration>) -> impl Stream<Item
 ///
 /// [`EngineError::TooLong`] as soon as it is longer than `limit_bytes`, and those of [`pieces`].
 pub(super) async fn whole(body: Incoming, idle: Duration, limit_bytes: usize) -> Result<Bytes, EngineError> {
-    let mut pieces = std::pin::pin!(pieces(body, Some(idle)));
+    let mut pieces = std::pin::pin!(pieces(body, Waiting::evenly(idle)));
     let mut whole = BytesMut::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece?;

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use super::version::{ApiVersion, Requirement};
+use super::wire::Undelivered;
+
 /// Why an engine did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EngineError {
@@ -17,9 +20,12 @@ pub(crate) enum EngineError {
     /// 400: the engine does not accept the arguments.
     #[error("the engine refused the arguments: {0}")]
     Invalid(String),
-    /// No connection, a connection that broke, or a 502, 503 or 504 of something between us and the engine.
+    /// No connection, or a 503 of something between us and the engine. Nothing was carried out.
     #[error("the engine is not reachable: {0}")]
     Unavailable(String),
+    /// A connection that broke with the request on it, or a 502 or 504 of something between us and the engine. The request may have been carried out, or may still be.
+    #[error("the engine's answer was lost: {0}")]
+    Lost(String),
     /// Nothing arrived for as long as we wait.
     #[error("the engine did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -30,6 +36,14 @@ pub(crate) enum EngineError {
         status: u16,
         /// The engine's words.
         reason: String,
+    },
+    /// The engine is older than something in the request, which it would leave out without a word. It was not asked.
+    #[error("`{}` needs API {} and the engine has {spoken}, which ignores it", requirement.key, requirement.since)]
+    TooOld {
+        /// What the request needs.
+        requirement: Requirement,
+        /// What is spoken with the engine.
+        spoken: ApiVersion,
     },
     /// The engine answered what we do not understand.
     #[error("the engine's answer makes no sense: {0}")]
@@ -49,7 +63,8 @@ impl EngineError {
             400 => EngineError::Invalid(reason),
             404 => EngineError::NotFound(reason),
             409 => EngineError::Conflict(reason),
-            502..=504 => EngineError::Unavailable(reason),
+            502 | 504 => EngineError::Lost(reason),
+            503 => EngineError::Unavailable(reason),
             _ => EngineError::Failed { status, reason },
         }
     }
@@ -63,14 +78,40 @@ impl EngineError {
                 Ok(ours) => ours,
                 Err(other) => EngineError::Unavailable(other.to_string()),
             },
-            Error::HyperResponseError { err } => EngineError::Unavailable(chain(&err)),
+            Error::HyperResponseError { err } => EngineError::Lost(chain(&err)),
             other => EngineError::Unintelligible(other.to_string()),
         }
     }
 
     /// Whether the engine may be another one when it is reached again.
     pub(super) fn lost_contact(&self) -> bool {
-        matches!(self, EngineError::Unavailable(_))
+        matches!(self, EngineError::Unavailable(_) | EngineError::Lost(_))
+    }
+}
+
+/// Why a create did not answer with a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CreateError {
+    /// None was made.
+    Refused(EngineError),
+    /// The engine may have made one, or may still make it: the request was sent, and its answer was lost or makes no sense.
+    Unknown(EngineError),
+}
+
+impl CreateError {
+    /// What became of a create that was not answered.
+    pub(super) fn of_undelivered(undelivered: Undelivered) -> CreateError {
+        if undelivered.sent { CreateError::of_sent(undelivered.error) } else { CreateError::Refused(undelivered.error) }
+    }
+
+    /// What became of a create that was sent and failed with `error`.
+    pub(super) fn of_sent(error: EngineError) -> CreateError {
+        match error {
+            EngineError::Lost(_) | EngineError::Timeout(_) | EngineError::Unintelligible(_) | EngineError::TooLong { .. } => {
+                CreateError::Unknown(error)
+            }
+            _ => CreateError::Refused(error),
+        }
     }
 }
 

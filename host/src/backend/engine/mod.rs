@@ -17,7 +17,8 @@ use bollard::Docker;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder};
 use bytes::Bytes;
 use futures_util::stream::StreamExt;
-use http::Method;
+use http::{Method, Response};
+use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
@@ -29,15 +30,16 @@ mod error;
 mod frames;
 mod pull;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;
 mod version;
 mod wire;
 
 pub(crate) use address::{EngineAddress, EngineUrlError};
-pub(crate) use error::EngineError;
-pub(crate) use version::ApiVersion;
+use body::Waiting;
+pub(crate) use error::{CreateError, EngineError};
+pub(crate) use version::{ApiVersion, Requirement};
 use wire::Wire;
 
 /// The longest JSON answer that is held, 64 MiB: a list of ten thousand containers with many labels and mounts has about 40.
@@ -55,6 +57,8 @@ pub(crate) struct Patience {
     pub(crate) act: Duration,
     /// Between two pieces of a body.
     pub(crate) idle: Duration,
+    /// For a piece of a log while the engine may be reading past what was not asked for: before the first one, and between two when only one of the outputs is asked for.
+    pub(crate) log_search: Duration,
     /// Between two lines of a pull's progress.
     pub(crate) pull_idle: Duration,
 }
@@ -67,6 +71,8 @@ impl Default for Patience {
             // A slow disk copies and removes layers for minutes.
             act: Duration::from_secs(300),
             idle: Duration::from_secs(20),
+            // It keeps no index and reads from the log's beginning, unpacking rotated files, until it meets the first line to send: gigabytes on a slow disk.
+            log_search: Duration::from_secs(300),
             // Unpacking a large layer on a slow disk reports rarely.
             pull_idle: Duration::from_secs(300),
         }
@@ -192,12 +198,27 @@ impl Engine {
         self.ask(&format!("/containers/{}/json", encoded(name))).await
     }
 
-    /// Creates a container called `name` from `specification`, a JSON object.
-    pub(crate) async fn create_container(&self, name: &str, specification: &str) -> Result<Created, EngineError> {
+    /// Creates a container called `name` from `specification`, a JSON object of which the engine must know what `requirement` says.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`], which says whether there may be a container all the same.
+    pub(crate) async fn create_container(
+        &self,
+        name: &str,
+        specification: String,
+        requirement: Option<&Requirement>,
+    ) -> Result<Created, CreateError> {
         let mut query = Query::new();
         query.add("name", name);
-        let body = Bytes::copy_from_slice(specification.as_bytes());
-        let response = self.wire.send(Method::POST, &query.after("/containers/create"), body, self.wire.patience.act).await?;
+        let target = query.after("/containers/create");
+        let delivered = self.wire.deliver(Method::POST, &target, Bytes::from(specification), self.wire.patience.act, requirement).await;
+        let response = delivered.map_err(CreateError::of_undelivered)?;
+        self.created(response).await.map_err(CreateError::of_sent)
+    }
+
+    async fn created(&self, response: Response<Incoming>) -> Result<Created, EngineError> {
+        let response = self.wire.successful(response).await?;
         let body = body::whole(response.into_body(), self.wire.patience.idle, MAX_JSON_BYTES).await?;
         let answer: CreateAnswer = serde_json::from_slice(&body).map_err(|error| EngineError::Unintelligible(error.to_string()))?;
         let id =
@@ -244,8 +265,14 @@ impl Engine {
         }
         let target = query.after(&format!("/containers/{}/logs", encoded(id.as_str())));
         let response = self.wire.send(Method::GET, &target, Bytes::new(), self.wire.patience.head).await?;
-        let idle = (!range.follow).then_some(self.wire.patience.idle);
-        let pieces = body::pieces(response.into_body(), idle).map(|piece| piece.map_err(stream_error));
+        let Patience { idle, log_search, .. } = self.wire.patience;
+        let waiting = match (range.follow, range.stdout && range.stderr) {
+            (true, _) => Waiting { first: None, between: None },
+            (false, true) => Waiting { first: Some(log_search), between: Some(idle) },
+            // The other output's lines are searched through between any two.
+            (false, false) => Waiting::evenly(log_search),
+        };
+        let pieces = body::pieces(response.into_body(), waiting).map(|piece| piece.map_err(stream_error));
         Ok(if tty { ByteStream::new(pieces) } else { ByteStream::new(frames::without_frames(pieces)) })
     }
 

@@ -12,7 +12,7 @@ use futures_util::stream::StreamExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
 
-use super::body;
+use super::body::{self, Waiting};
 use super::error::EngineError;
 
 /// The longest line of progress. Real ones have some hundred bytes.
@@ -49,10 +49,10 @@ impl Item {
 ///
 /// # Errors
 ///
-/// The first error that the stream reports; [`EngineError::Unintelligible`] for a line that is no JSON object; [`EngineError::Unavailable`] when the stream is cut;
+/// The first error that the stream reports; [`EngineError::Unintelligible`] for a line that is no JSON object; [`EngineError::Lost`] when the stream is cut;
 /// [`EngineError::Timeout`] when nothing arrives for `idle`.
 pub(super) async fn drain(body: Incoming, idle: Duration) -> Result<(), EngineError> {
-    let mut pieces = std::pin::pin!(body::pieces(body, Some(idle)));
+    let mut pieces = std::pin::pin!(body::pieces(body, Waiting::evenly(idle)));
     let mut lines = Lines::default();
     while let Some(piece) = pieces.next().await {
         lines.take(&piece?)?;

@@ -16,7 +16,7 @@ use super::{Engine, Patience};
 
 /// What the engine does with one request.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     bytes: Vec<u8>,
     then: Then,
 }
@@ -25,27 +25,29 @@ pub(super) struct Reply {
 enum Then {
     Close,
     Hang,
+    /// Sends this after a while, and closes.
+    Send(Duration, &'static [u8]),
 }
 
 impl Reply {
     /// A whole answer with a JSON body.
-    pub(super) fn json(status: u16, body: &str) -> Reply {
+    pub(crate) fn json(status: u16, body: &str) -> Reply {
         Reply::with_fields(status, "", body)
     }
 
     /// As [`Reply::json`], with further header fields, each ending in a line break.
-    pub(super) fn with_fields(status: u16, fields: &str, body: &str) -> Reply {
+    pub(crate) fn with_fields(status: u16, fields: &str, body: &str) -> Reply {
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n{fields}\r\n", body.len());
         Reply { bytes: [head.as_bytes(), body.as_bytes()].concat(), then: Then::Close }
     }
 
     /// A status that has no body.
-    pub(super) fn empty(status: u16) -> Reply {
+    pub(crate) fn empty(status: u16) -> Reply {
         Reply { bytes: format!("HTTP/1.1 {status} X\r\nConnection: close\r\n\r\n").into_bytes(), then: Then::Close }
     }
 
     /// A chunked body of which `chunks` are sent, and not its end.
-    pub(super) fn unfinished(chunks: &[&[u8]]) -> Reply {
+    pub(crate) fn unfinished(chunks: &[&[u8]]) -> Reply {
         let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for chunk in chunks {
             bytes.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
@@ -56,34 +58,45 @@ impl Reply {
     }
 
     /// A chunked body of `chunks`.
-    pub(super) fn chunked(chunks: &[&[u8]]) -> Reply {
+    pub(crate) fn chunked(chunks: &[&[u8]]) -> Reply {
         let mut reply = Reply::unfinished(chunks);
         reply.bytes.extend(b"0\r\n\r\n");
         reply
     }
 
     /// The connection stays open and nothing more is sent.
-    pub(super) fn then_hang(mut self) -> Reply {
+    pub(crate) fn then_hang(mut self) -> Reply {
         self.then = Then::Hang;
         self
     }
 
+    /// After `pause` these bytes follow.
+    pub(crate) fn then_send_after(mut self, pause: Duration, bytes: &'static [u8]) -> Reply {
+        self.then = Then::Send(pause, bytes);
+        self
+    }
+
+    /// The request is read and the connection closed.
+    pub(crate) fn nothing() -> Reply {
+        Reply { bytes: Vec::new(), then: Then::Close }
+    }
+
     /// Nothing is sent at all, and the connection stays open.
-    pub(super) fn silence() -> Reply {
+    pub(crate) fn silence() -> Reply {
         Reply { bytes: Vec::new(), then: Then::Hang }
     }
 }
 
 /// A request as it was on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Method and target: `GET /v1.41/networks`.
-    pub(super) line: String,
-    pub(super) body: String,
+    pub(crate) line: String,
+    pub(crate) body: String,
 }
 
 /// The engine. Gone when it is dropped.
-pub(super) struct ScriptedEngine {
+pub(crate) struct ScriptedEngine {
     socket: PathBuf,
     seen: Arc<Mutex<Vec<Seen>>>,
     _serving: JoinSet<()>,
@@ -92,7 +105,7 @@ pub(super) struct ScriptedEngine {
 static SOCKETS: AtomicU32 = AtomicU32::new(0);
 
 /// A path for a socket that no other test uses.
-pub(super) fn socket_path() -> PathBuf {
+pub(crate) fn socket_path() -> PathBuf {
     let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("wharf-engine-{}-{number}.sock", std::process::id()))
 }
@@ -100,21 +113,31 @@ pub(super) fn socket_path() -> PathBuf {
 impl ScriptedEngine {
     /// An engine with these versions of the API, that answers everything else by `script` (method and target without the version, and how many
     /// requests there were before).
-    pub(super) fn start(versions: (&str, &str), script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> ScriptedEngine {
+    pub(crate) fn start(versions: (&str, &str), script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> ScriptedEngine {
         ScriptedEngine::start_at(&socket_path(), versions, script)
     }
 
-    pub(super) fn start_at(
+    /// As [`ScriptedEngine::start`], at a place that the test knows.
+    pub(crate) fn start_at(
+        socket: &Path,
+        versions: (&str, &str),
+        script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
+    ) -> ScriptedEngine {
+        ScriptedEngine::start_reading(socket, versions, move |seen, before| script(&seen.line, before))
+    }
+
+    /// As [`ScriptedEngine::start_at`], for answers that depend on what was sent. The line is without the version.
+    pub(crate) fn start_reading(
         socket: &Path,
         (newest, oldest): (&str, &str),
-        script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
+        script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> ScriptedEngine {
         let listener = UnixListener::bind(socket).unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let version = format!(r#"{{"Version":"99","ApiVersion":"{newest}","MinAPIVersion":"{oldest}","Os":"linux","Arch":"amd64"}}"#);
-        let script = Arc::new(move |line: &str, before: usize| match line {
+        let script = Arc::new(move |seen: &Seen, before: usize| match seen.line.as_str() {
             "GET /version" => Reply::json(200, &version),
-            line => script(&unversioned(line), before),
+            line => script(&Seen { line: unversioned(line), body: seen.body.clone() }, before),
         });
         let record = Arc::clone(&seen);
         let mut serving = JoinSet::new();
@@ -130,25 +153,28 @@ impl ScriptedEngine {
     }
 
     /// Our way to it, with little patience.
-    pub(super) fn engine(&self) -> Engine {
+    pub(crate) fn engine(&self) -> Engine {
         engine_at(&self.socket)
     }
 
     /// The requests so far, but for those for the version.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().iter().filter(|seen| seen.line != "GET /version").cloned().collect()
     }
 
     /// How many times it was asked for its version.
-    pub(super) fn asked_for_version(&self) -> usize {
+    pub(crate) fn asked_for_version(&self) -> usize {
         self.seen.lock().unwrap().iter().filter(|seen| seen.line == "GET /version").count()
     }
 }
 
 /// Our way to an engine that may or may not be there, with little patience.
-pub(super) fn engine_at(socket: &Path) -> Engine {
+pub(crate) fn engine_at(socket: &Path) -> Engine {
     let short = Duration::from_millis(200);
-    Engine::with_patience(EngineAddress::Unix(socket.to_owned()), Patience { head: short, act: short, idle: short, pull_idle: short })
+    Engine::with_patience(
+        EngineAddress::Unix(socket.to_owned()),
+        Patience { head: short, act: short, idle: short, log_search: 10 * short, pull_idle: short },
+    )
 }
 
 impl Drop for ScriptedEngine {
@@ -164,7 +190,7 @@ fn unversioned(line: &str) -> String {
     format!("{method} {}", after.unwrap_or_else(|| target.to_owned()))
 }
 
-async fn serve(mut stream: UnixStream, script: &(dyn Fn(&str, usize) -> Reply + Send + Sync), record: &Mutex<Vec<Seen>>) {
+async fn serve(mut stream: UnixStream, script: &(dyn Fn(&Seen, usize) -> Reply + Send + Sync), record: &Mutex<Vec<Seen>>) {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     let head_end = loop {
@@ -186,14 +212,20 @@ async fn serve(mut stream: UnixStream, script: &(dyn Fn(&str, usize) -> Reply + 
     }
     let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
     let body = String::from_utf8(received[head_end..].to_vec()).unwrap();
+    let seen = Seen { line, body };
     let before = {
         let mut record = record.lock().unwrap();
-        record.push(Seen { line: line.clone(), body });
+        record.push(seen.clone());
         record.len() - 1
     };
-    let reply = script(&line, before);
+    let reply = script(&seen, before);
     let _ = stream.write_all(&reply.bytes).await;
-    if let Then::Hang = reply.then {
-        std::future::pending::<()>().await;
+    match reply.then {
+        Then::Close => {}
+        Then::Hang => std::future::pending::<()>().await,
+        Then::Send(pause, bytes) => {
+            tokio::time::sleep(pause).await;
+            let _ = stream.write_all(bytes).await;
+        }
     }
 }

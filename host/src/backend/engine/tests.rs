@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scripted::{Reply, ScriptedEngine, engine_at, socket_path};
-use super::{ContainerId, Engine, EngineError, LogRange, Removal};
+use super::{ApiVersion, ContainerId, CreateError, Engine, EngineError, LogRange, Patience, Removal, Requirement};
 use crate::backend::stream::{ByteStream, StreamError};
 
 const OLD: (&str, &str) = ("1.41", "1.12");
@@ -41,7 +41,7 @@ async fn every_request_carries_the_agreed_version_once() {
     let engine = scripted.engine();
     engine.list_containers(true, &["a=b c".to_owned()]).await.unwrap();
     engine.inspect_container("web").await.unwrap();
-    let created = engine.create_container("web", r#"{"Image":"x"}"#).await.unwrap();
+    let created = engine.create_container("web", r#"{"Image":"x"}"#.to_owned(), None).await.unwrap();
     assert_eq!((created.id, created.warnings), (id(), Vec::new()));
     engine.start(&id()).await.unwrap();
     engine.stop(&id(), Some(3), Duration::from_secs(9)).await.unwrap();
@@ -119,10 +119,91 @@ async fn an_engine_that_hangs_is_not_waited_for() {
 #[tokio::test]
 async fn a_body_that_is_cut_is_no_answer() {
     let scripted = ScriptedEngine::start(OLD, |_, _| Reply::unfinished(&[b"[]"]));
-    assert!(matches!(scripted.engine().list_networks().await, Err(EngineError::Unavailable(_))));
-    assert!(matches!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(EngineError::Unavailable(_))));
+    assert!(matches!(scripted.engine().list_networks().await, Err(EngineError::Lost(_))));
+    assert!(matches!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(EngineError::Lost(_))));
     let mut log = scripted.engine().log(&id(), true, &whole_log()).await.unwrap();
     assert!(matches!(read(&mut log).await, Err(StreamError::Cut(_))));
+}
+
+/// What becomes of a create, by what the engine does.
+async fn create(reply: Reply) -> Result<(), CreateError> {
+    let scripted = ScriptedEngine::start(OLD, move |_, _| reply.clone());
+    scripted.engine().create_container("web", "{}".to_owned(), None).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_create_whose_answer_is_lost_may_have_made_a_container() {
+    let answer = format!(r#"{{"Id":"{}","Warnings":[]}}"#, "a".repeat(64));
+    assert_eq!(create(Reply::json(201, &answer)).await, Ok(()));
+    for (what, reply) in [
+        ("nothing is answered", Reply::silence()),
+        ("the connection is closed", Reply::nothing()),
+        ("the answer stops", Reply::unfinished(&[&answer.as_bytes()[..20]])),
+        ("the answer hangs", Reply::unfinished(&[&answer.as_bytes()[..20]]).then_hang()),
+        ("the answer has no id", Reply::json(201, "{}")),
+        ("the answer has half an id", Reply::json(201, r#"{"Id":"aaaa"}"#)),
+        ("a proxy lost the engine", Reply::json(502, "")),
+        ("a proxy waited in vain", Reply::json(504, "")),
+    ] {
+        assert!(matches!(create(reply).await, Err(CreateError::Unknown(_))), "{what}");
+    }
+    for status in [400, 403, 404, 409, 500, 503] {
+        assert!(matches!(create(Reply::json(status, "{}")).await, Err(CreateError::Refused(_))), "{status}");
+    }
+    let away = engine_at(&socket_path()).create_container("web", "{}".to_owned(), None).await;
+    assert!(matches!(away, Err(CreateError::Refused(EngineError::Unavailable(_)))));
+}
+
+#[tokio::test]
+async fn what_the_engine_is_too_old_for_is_not_sent() {
+    let requirement = Requirement { key: "HostConfig.Annotations".to_owned(), since: ApiVersion::v1(43) };
+    let answer = format!(r#"{{"Id":"{}"}}"#, "a".repeat(64));
+    let of_answer = move |fields: &'static str| {
+        let answer = answer.clone();
+        move |line: &str, before: usize| match before {
+            // The engine was exchanged for an older one since the version was agreed on, and refuses the newer.
+            0 if !fields.is_empty() => Reply::with_fields(400, fields, r#"{"message":"client version 1.43 is too new"}"#),
+            _ if line.starts_with("POST") => Reply::json(201, &answer),
+            _ => Reply::empty(404),
+        }
+    };
+    let scripted = ScriptedEngine::start(OLD, of_answer(""));
+    let spoken = ApiVersion::v1(41);
+    let refused = CreateError::Refused(EngineError::TooOld { requirement: requirement.clone(), spoken });
+    assert_eq!(scripted.engine().create_container("web", "{}".to_owned(), Some(&requirement)).await, Err(refused.clone()));
+    assert_eq!(lines(&scripted), Vec::<String>::new());
+    let scripted = ScriptedEngine::start(("1.43", "1.12"), of_answer(""));
+    assert!(scripted.engine().create_container("web", "{}".to_owned(), Some(&requirement)).await.is_ok());
+
+    let scripted = ScriptedEngine::start(OLD, of_answer("Api-Version: 1.41\r\n"));
+    let engine = scripted.engine();
+    engine.wire.pretend("1.43", "1.43");
+    assert_eq!(engine.create_container("web", "{}".to_owned(), Some(&requirement)).await, Err(refused));
+    assert_eq!(lines(&scripted), ["POST /v1.43/containers/create?name=web"]);
+}
+
+#[tokio::test]
+async fn a_log_may_be_searched_for_longer_than_it_may_pause() {
+    // What is waited for is 2 s for a search and 200 ms between two pieces.
+    let both = whole_log();
+    let one = LogRange { stderr: false, ..both };
+    let late = |before: &[&[u8]]| Reply::unfinished(before).then_send_after(Duration::from_millis(500), b"5\r\nline\n\r\n0\r\n\r\n");
+    for (range, reply, expected) in [
+        (both, late(&[]), Some("line\n")),
+        (one, late(&[]), Some("line\n")),
+        (one, late(&[b"first "]), Some("first line\n")),
+        (both, Reply::unfinished(&[b"first "]).then_hang(), None),
+        (both, Reply::unfinished(&[]).then_hang(), None),
+    ] {
+        let scripted = ScriptedEngine::start(OLD, move |_, _| reply.clone());
+        let mut log = scripted.engine().log(&id(), true, &range).await.unwrap();
+        let seen = read(&mut log).await;
+        match expected {
+            Some(text) => assert_eq!(seen.unwrap(), text),
+            None => assert!(matches!(seen, Err(StreamError::Timeout))),
+        }
+    }
+    assert!(Patience::default().log_search >= Duration::from_secs(300));
 }
 
 #[tokio::test]

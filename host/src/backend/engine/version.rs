@@ -18,9 +18,23 @@ pub(crate) struct ApiVersion {
 }
 
 /// The newest version whose answers the host and its plugins know.
-pub(super) const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 51 };
+pub(super) const NEWEST: ApiVersion = ApiVersion::v1(51);
+
+/// Something in a request that engines know only from a version of the API on, and older ones leave out without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// Where it stands: `HostConfig.Annotations`.
+    pub(crate) key: String,
+    /// The version that brought it.
+    pub(crate) since: ApiVersion,
+}
 
 impl ApiVersion {
+    /// Version 1 with this minor number.
+    pub(crate) const fn v1(minor: u32) -> ApiVersion {
+        ApiVersion { major: 1, minor }
+    }
+
     /// Reads `1.41`.
     pub(crate) fn parse(text: &str) -> Option<ApiVersion> {
         let (major, minor) = text.split_once('.')?;
@@ -41,6 +55,18 @@ pub(super) struct Agreement {
     pub(super) spoken: ApiVersion,
     /// The engine's newest version in its own spelling, as it puts it into the field `Api-Version` of each answer. Another one there means another engine.
     pub(super) newest_of_engine: String,
+}
+
+impl Agreement {
+    /// Checks that the engine knows what a request needs.
+    pub(super) fn meets(&self, requirement: Option<&Requirement>) -> Result<(), EngineError> {
+        match requirement {
+            Some(requirement) if requirement.since > self.spoken => {
+                Err(EngineError::TooOld { requirement: requirement.clone(), spoken: self.spoken })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `GET /version`, as far as the host reads it.

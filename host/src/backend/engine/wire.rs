@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::address::{Connector, EngineAddress};
 use super::body;
 use super::error::{EngineError, chain};
-use super::version::{Agreement, ApiVersion, VersionAnswer};
+use super::version::{Agreement, ApiVersion, Requirement, VersionAnswer};
 use super::{MAX_JSON_BYTES, Patience};
 
 /// How long a connection is kept that nobody uses. Shorter than the idle limits of the proxies that people put before the socket.
@@ -34,6 +34,14 @@ pub(super) struct Wire {
     /// None until the engine was asked, and again after it was out of reach: it may have been upgraded meanwhile.
     agreement: Mutex<Option<Agreement>>,
     pub(super) patience: Patience,
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+pub(super) struct Undelivered {
+    pub(super) error: EngineError,
+    /// Whether any of it was sent.
+    pub(super) sent: bool,
 }
 
 /// The body of an answer that is no success.
@@ -56,7 +64,7 @@ impl Wire {
     /// # Errors
     ///
     /// The error that the status stands for; [`EngineError::Timeout`] when no header arrives within `limit`; [`EngineError::Unavailable`] when there is no
-    /// connection or it breaks.
+    /// connection; [`EngineError::Lost`] when it breaks.
     pub(super) async fn send(&self, method: Method, target: &str, body: Bytes, limit: Duration) -> Result<Response<Incoming>, EngineError> {
         self.successful(self.send_any(method, target, body, limit).await?).await
     }
@@ -69,16 +77,32 @@ impl Wire {
         body: Bytes,
         limit: Duration,
     ) -> Result<Response<Incoming>, EngineError> {
-        let agreement = self.agreement().await?;
-        let response = self.exchange(&method, &versioned(agreement.spoken, target), body.clone(), limit).await?;
+        self.deliver(method, target, body, limit, None).await.map_err(|undelivered| undelivered.error)
+    }
+
+    /// As [`Wire::send_any`], for a request that has a `requirement`; the error says whether the engine may have read it.
+    pub(super) async fn deliver(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        limit: Duration,
+        requirement: Option<&Requirement>,
+    ) -> Result<Response<Incoming>, Undelivered> {
+        let not_sent = |error| Undelivered { error, sent: false };
+        let sent = |error| Undelivered { error, sent: true };
+        let agreement = self.agreement().await.map_err(not_sent)?;
+        agreement.meets(requirement).map_err(not_sent)?;
+        let response = self.exchange(&method, &versioned(agreement.spoken, target), body.clone(), limit).await.map_err(sent)?;
         if !is_another_engine(&agreement, &response) {
             return Ok(response);
         }
         self.forget_agreement();
         // The engine was exchanged without our noticing. It refuses a version that it does not have before it does anything, so asking again is safe.
         if response.status() == StatusCode::BAD_REQUEST {
-            let agreement = self.agreement().await?;
-            return self.exchange(&method, &versioned(agreement.spoken, target), body, limit).await;
+            let agreement = self.agreement().await.map_err(not_sent)?;
+            agreement.meets(requirement).map_err(not_sent)?;
+            return self.exchange(&method, &versioned(agreement.spoken, target), body, limit).await.map_err(sent);
         }
         Ok(response)
     }
@@ -119,7 +143,8 @@ impl Wire {
         let request = request.body(Full::new(body)).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let outcome = match tokio::time::timeout(limit, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(EngineError::Unavailable(chain(&error))),
+            Ok(Err(error)) if error.is_connect() => Err(EngineError::Unavailable(chain(&error))),
+            Ok(Err(error)) => Err(EngineError::Lost(chain(&error))),
             Err(_elapsed) => Err(EngineError::Timeout(limit)),
         };
         if outcome.as_ref().is_err_and(EngineError::lost_contact) {
@@ -128,7 +153,8 @@ impl Wire {
         outcome
     }
 
-    async fn successful(&self, response: Response<Incoming>) -> Result<Response<Incoming>, EngineError> {
+    /// `response`, if its status is a success or 304.
+    pub(super) async fn successful(&self, response: Response<Incoming>) -> Result<Response<Incoming>, EngineError> {
         let status = response.status();
         // 304 is the engine's word for "started already" and "stopped already": success to whoever wanted it so.
         if status.is_success() || status == StatusCode::NOT_MODIFIED {

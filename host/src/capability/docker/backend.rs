@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
-use super::policy::AllowedCreate;
+use super::policy::{AllowedCreate, CreationMark};
 use super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{Created, Engine, EngineError, EngineVersion, LogRange, Removal};
+use crate::backend::engine::{CreateError, Created, Engine, EngineError, EngineVersion, LogRange, Removal};
 use crate::backend::stream::ByteStream;
 
 /// The grace of an engine for a container that has no stop timeout of its own.
@@ -32,8 +32,8 @@ pub(crate) trait Backend: Send + Sync {
     async fn start(&self, container: &ControllableContainer) -> Result<(), EngineError>;
     /// Stops a container and waits for it; one that is stopped already is no error. No grace is the container's own.
     async fn stop(&self, container: &ControllableContainer, grace_secs: Option<u32>) -> Result<(), EngineError>;
-    /// Creates a container.
-    async fn create(&self, container: &AllowedCreate) -> Result<Created, EngineError>;
+    /// Creates a container that carries `mark`.
+    async fn create(&self, container: &AllowedCreate, mark: &CreationMark) -> Result<Created, CreateError>;
     /// Removes a container.
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError>;
     /// What `name` stands for: a JSON object.
@@ -70,8 +70,8 @@ impl Backend for Engine {
         Engine::stop(self, container.id(), grace_secs, stop_limit(grace_secs, container.stop_timeout_secs())).await
     }
 
-    async fn create(&self, container: &AllowedCreate) -> Result<Created, EngineError> {
-        Engine::create_container(self, container.name(), container.body()).await
+    async fn create(&self, container: &AllowedCreate, mark: &CreationMark) -> Result<Created, CreateError> {
+        Engine::create_container(self, container.name(), container.body(mark), container.requirement()).await
     }
 
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError> {
@@ -138,8 +138,8 @@ impl Backend for NoEngine {
         none()
     }
 
-    async fn create(&self, _: &AllowedCreate) -> Result<Created, EngineError> {
-        none()
+    async fn create(&self, _: &AllowedCreate, _: &CreationMark) -> Result<Created, CreateError> {
+        none().map_err(CreateError::Refused)
     }
 
     async fn remove(&self, _: &RemovableContainer, _: Removal) -> Result<(), EngineError> {

@@ -10,6 +10,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
+use super::grant::ReadableContainer;
+use super::reference::ImageId;
 use crate::backend::engine::{ContainerId, EngineError, LogRange};
 use crate::bindings::wharf::docker::{containers_logs, containers_read, images_read, networks_read, types, volumes_read};
 
@@ -36,6 +38,7 @@ pub(super) struct ContainerDetails {
 /// What the engine says an image is.
 #[derive(Debug, Clone)]
 pub(super) struct ImageIdentity {
+    pub(super) id: ImageId,
     /// Its tags and digests.
     pub(super) references: Vec<String>,
 }
@@ -139,7 +142,7 @@ impl ContainerDetails {
     }
 
     /// The record, with the environment in its JSON.
-    pub(super) fn with_environment(self) -> types::Container {
+    fn into_record(self) -> types::Container {
         types::Container {
             id: self.identity.id.as_str().to_owned(),
             name: self.identity.name,
@@ -150,7 +153,7 @@ impl ContainerDetails {
     }
 
     /// The record, without `Config.Env` in its JSON.
-    pub(super) fn without_environment(mut self) -> Result<types::Container, EngineError> {
+    fn into_record_without_environment(mut self) -> Result<types::Container, EngineError> {
         let mut container: RawObject = parse(&self.json)?;
         for config in container.values_mut("Config") {
             if let Ok(mut fields) = serde_json::from_str::<RawObject>(config.get()) {
@@ -159,8 +162,18 @@ impl ContainerDetails {
             }
         }
         self.json = serde_json::to_string(&container).map_err(|error| EngineError::Unintelligible(error.to_string()))?;
-        Ok(self.with_environment())
+        Ok(self.into_record())
     }
+}
+
+/// The record of a container, with the environment in its JSON.
+pub(super) fn with_environment(container: ReadableContainer) -> types::Container {
+    container.into_details().into_record()
+}
+
+/// The record of a container, without `Config.Env` in its JSON.
+pub(super) fn without_environment(container: ReadableContainer) -> Result<types::Container, EngineError> {
+    container.into_details().into_record_without_environment()
 }
 
 /// The items of `GET /containers/json`.
@@ -198,8 +211,9 @@ pub(super) fn image(body: &[u8]) -> Result<images_read::Image, EngineError> {
 }
 
 /// What grants are decided on.
-pub(super) fn image_identity(image: &images_read::Image) -> ImageIdentity {
-    ImageIdentity { references: image.repo_tags.iter().chain(&image.repo_digests).cloned().collect() }
+pub(super) fn image_identity(image: &images_read::Image) -> Result<ImageIdentity, EngineError> {
+    let id = ImageId::parse(&image.id).ok_or_else(|| EngineError::Unintelligible(format!("`{}` is no image id", image.id)))?;
+    Ok(ImageIdentity { id, references: image.repo_tags.iter().chain(&image.repo_digests).cloned().collect() })
 }
 
 /// The items of `GET /networks`.
@@ -313,7 +327,7 @@ mod transcripts_of_newer_engines {
         let rest = r#""Name":"/web","State":{"Status":"running"},"Config":{"Env":["A=1"],"Labels":null},"NetworkSettings":{"Networks":{"n":{"MacAddress":"02:42"}}}}"#;
         let details = ContainerDetails::parse(format!(r#"{{"Id":"{id}",{rest}"#).as_bytes()).unwrap();
         assert_eq!((details.identity.name.as_str(), details.identity.tty, details.identity.labels.len()), ("web", false, 0));
-        let container = details.without_environment().unwrap();
+        let container = details.into_record_without_environment().unwrap();
         assert_eq!(container.json, format!(r#"{{"Id":"{id}",{}"#, rest.replace(r#""Env":["A=1"],"#, "")));
     }
 

@@ -1,10 +1,12 @@
 //! Why a call was not carried out: all of it for the operator's log, one word for the plugin.
 //!
-//! A message of the engine reaches a plugin only after the grant covered the object, or when it concerns the arguments alone.
+//! A message of the engine reaches a plugin only after the grant covered the object, or when it concerns the arguments alone. Even then it may name other objects, so that ids are taken out of
+//! it, and a name that is taken is told in our own words.
 
 use super::super::call::{CallContext, Denied, QuotaExceeded};
 use super::grant::Absent;
 use super::policy::Refusal;
+use super::reference::is_hex;
 use crate::backend::engine::EngineError;
 use crate::backend::operations::OperationError;
 use crate::bindings::wharf::docker::types::Error;
@@ -26,8 +28,10 @@ pub(super) enum Failure {
     Engine(EngineError),
     /// The host did not finish it.
     Operation(OperationError),
-    /// A new container could not be started; what became of it is in the text.
-    NotStarted(String),
+    /// The name of a new container is taken, by one that the grant may not cover.
+    NameTaken(String),
+    /// A new container could not be started. Its id, if it is still there.
+    NotStarted { error: EngineError, left_behind: Option<String> },
 }
 
 impl From<QuotaExceeded> for Failure {
@@ -80,8 +84,19 @@ impl Failure {
             Failure::Invalid(rule) => Error::Invalid(rule),
             Failure::Engine(error) => of_engine(error),
             Failure::Operation(OperationError::Deadline { .. }) => Error::Timeout,
+            Failure::Operation(error @ OperationError::TooMany { .. }) => {
+                tracing::warn!(function, %error, "refused an operation");
+                Error::QuotaExceeded
+            }
             Failure::Operation(error @ OperationError::Panicked) => Error::Internal(error.to_string()),
-            Failure::NotStarted(reason) => Error::Internal(reason),
+            Failure::NameTaken(name) => Error::Conflict(format!("the name `{name}` is taken")),
+            Failure::NotStarted { error, left_behind } => {
+                let reason = format!("failed to start the container: {}", without_ids(&error.to_string()));
+                Error::Internal(match left_behind {
+                    None => reason,
+                    Some(id) => format!("{reason}; failed to remove it again so far, container {id} may be left behind"),
+                })
+            }
         }
     }
 }
@@ -98,11 +113,53 @@ impl From<Absent> for Error {
 fn of_engine(error: EngineError) -> Error {
     match error {
         EngineError::NotFound(_) => Error::NotFound,
-        EngineError::Conflict(reason) => Error::Conflict(reason),
-        EngineError::Invalid(reason) => Error::Invalid(reason),
-        EngineError::Unavailable(reason) => Error::Unavailable(reason),
+        EngineError::Conflict(reason) => Error::Conflict(without_ids(&reason)),
+        EngineError::Invalid(reason) => Error::Invalid(without_ids(&reason)),
+        EngineError::Unavailable(reason) | EngineError::Lost(reason) => Error::Unavailable(reason),
         EngineError::Timeout(_) => Error::Timeout,
-        EngineError::Failed { reason, .. } => Error::Internal(reason),
+        EngineError::Failed { reason, .. } => Error::Internal(without_ids(&reason)),
+        error @ EngineError::TooOld { .. } => Error::Invalid(error.to_string()),
         error @ (EngineError::Unintelligible(_) | EngineError::TooLong { .. }) => Error::Internal(error.to_string()),
+    }
+}
+
+/// `reason` with an ellipsis for each word that may be the id of something, in full or in the short form of 12 digits.
+///
+/// The engine's reasons name whatever stands in the way: the container that has the name, the one that uses the volume. Whoever may know it can ask for it.
+fn without_ids(reason: &str) -> String {
+    let mut shown = String::with_capacity(reason.len());
+    let mut rest = reason;
+    while let Some(start) = rest.find(|character: char| character.is_ascii_alphanumeric()) {
+        let (between, word_and_rest) = rest.split_at(start);
+        let end = word_and_rest.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(word_and_rest.len());
+        let (word, after) = word_and_rest.split_at(end);
+        shown.push_str(between);
+        shown.push_str(if matches!(word.len(), 12 | 64) && is_hex(word) { "…" } else { word });
+        rest = after;
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_other_objects_stay_with_the_host() {
+        let id = "b1".repeat(32);
+        for (reason, shown) in [
+            (
+                format!("The container name \"/web\" is already in use by container \"{id}\"."),
+                "The container name \"/web\" is already in use by container \"…\".",
+            ),
+            (format!("volume is in use - [{id}, {id}]"), "volume is in use - […, …]"),
+            (format!("/var/lib/docker/overlay2/{id}/merged/x: sha256:{id}"), "/var/lib/docker/overlay2/…/merged/x: sha256:…"),
+            ("endpoint web-1 (0123456789ab): port 8080 is allocated".to_owned(), "endpoint web-1 (…): port 8080 is allocated"),
+            ("123456789012 bytes, größer".to_owned(), "… bytes, größer"),
+            ("no such image: cafe:1, deadbeef".to_owned(), "no such image: cafe:1, deadbeef"),
+            (String::new(), ""),
+        ] {
+            assert_eq!(without_ids(&reason), shown);
+        }
     }
 }

@@ -9,13 +9,16 @@
 use std::collections::BTreeSet;
 
 use super::super::call::Denied;
-use super::convert::{ContainerIdentity, ImageIdentity};
+use super::convert::{ContainerDetails, ContainerIdentity, ImageIdentity};
 use super::pattern::Pattern;
 use super::reference::{ContainerName, ImageName, ImageReference, NewContainerName, is_generated};
-use crate::backend::engine::{ContainerId, Created};
 use crate::settings::location::{Located, Location};
 
+mod proof;
 mod settings;
+
+use proof::ImageInUse;
+pub(crate) use proof::{AllowedImage, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemovableContainer};
 
 /// One word of `allow`: it links one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,8 +95,9 @@ pub(super) struct CreateGrant {
     pub(super) privileged: bool,
     /// Absolute paths without `.`, `..` and double slashes. What lies below is covered too.
     ///
-    /// The engine follows symbolic links, and a container that may write below such a path can make one that leads out of it: to a plugin that is not trusted with
-    /// the whole machine, give only paths in which containers cannot write.
+    /// The path is checked as text and the engine follows symbolic links, when a container is created and again at each start. So a link below such a path leads wherever it points, and
+    /// whoever may write there can make one, a container that has it mounted among them. To a plugin that is not trusted with the whole machine, give only paths below which neither containers
+    /// nor other users can write.
     pub(super) host_paths: Vec<String>,
     /// `KIND=MODE` as `docker run` has them: `network=host`, `pid=container:db`.
     pub(super) namespaces: Vec<String>,
@@ -138,97 +142,6 @@ impl Default for CreateGrant {
 pub(super) enum Absent {
     NotFound,
     Denied,
-}
-
-/// A container that the plugin may read.
-#[derive(Debug)]
-pub(super) struct ReadableContainer(());
-
-/// A container whose log the plugin may read.
-#[derive(Debug, Clone)]
-pub(crate) struct LoggedContainer {
-    id: ContainerId,
-    tty: bool,
-}
-
-/// A container that the plugin may start and stop.
-#[derive(Debug, Clone)]
-pub(crate) struct ControllableContainer {
-    id: ContainerId,
-    stop_timeout_secs: Option<i64>,
-}
-
-/// A container that the plugin may remove.
-#[derive(Debug, Clone)]
-pub(crate) struct RemovableContainer(ContainerId);
-
-/// An image of which the plugin may know, or make containers.
-#[derive(Debug, Clone)]
-pub(crate) struct AllowedImage(ImageName);
-
-/// An image that the plugin may pull.
-#[derive(Debug, Clone)]
-pub(crate) struct PullableImage(ImageReference);
-
-impl LoggedContainer {
-    pub(super) fn id(&self) -> &ContainerId {
-        &self.id
-    }
-
-    /// Whether the container has a terminal, so that its log has no frames.
-    pub(super) fn tty(&self) -> bool {
-        self.tty
-    }
-}
-
-impl ControllableContainer {
-    /// The container that `created` tells of: whoever may create one may start it.
-    pub(super) fn new_one(created: &Created) -> ControllableContainer {
-        ControllableContainer { id: created.id.clone(), stop_timeout_secs: None }
-    }
-
-    pub(super) fn id(&self) -> &ContainerId {
-        &self.id
-    }
-
-    /// The container by its id, to look it up once more.
-    pub(super) fn name(&self) -> ContainerName {
-        ContainerName::of(&self.id)
-    }
-
-    /// The container's own `StopTimeout`, in seconds; negative waits for ever.
-    pub(super) fn stop_timeout_secs(&self) -> Option<i64> {
-        self.stop_timeout_secs
-    }
-}
-
-impl RemovableContainer {
-    /// The container that `created` tells of: whoever may create one may undo it.
-    pub(super) fn new_one(created: &Created) -> RemovableContainer {
-        RemovableContainer(created.id.clone())
-    }
-
-    pub(super) fn id(&self) -> &ContainerId {
-        &self.0
-    }
-}
-
-impl AllowedImage {
-    /// What the engine is told.
-    pub(super) fn for_engine(&self) -> String {
-        self.0.for_engine()
-    }
-}
-
-impl PullableImage {
-    /// Registry and repository.
-    pub(super) fn repository(&self) -> String {
-        self.0.repository()
-    }
-
-    pub(super) fn tag_or_digest(&self) -> &str {
-        self.0.tag_or_digest()
-    }
 }
 
 impl DockerGrant {
@@ -285,10 +198,10 @@ impl DockerGrant {
         }
     }
 
-    /// Checks that `container` may be read.
-    pub(super) fn readable(&self, container: &ContainerIdentity) -> Result<ReadableContainer, Denied> {
-        self.within("read", container)?;
-        Ok(ReadableContainer(()))
+    /// Checks that the container of `details` may be read.
+    pub(super) fn readable(&self, details: ContainerDetails) -> Result<ReadableContainer, Denied> {
+        self.within("read", &details.identity)?;
+        Ok(ReadableContainer(details))
     }
 
     /// Whether a list shows a container of this name and these labels. Its name is empty while it is being removed.
@@ -319,28 +232,39 @@ impl DockerGrant {
         if self.covers_name(name.as_str()) && self.covers_labels(labels) { Ok(()) } else { Err(self.outside("create", name.as_str())) }
     }
 
-    /// Whether the engine must be asked which image `name` is before the grant can say whether it covers it.
-    pub(super) fn needs_identity_of(&self, name: &ImageName) -> bool {
-        self.images.is_some() && matches!(name, ImageName::Id(_))
+    /// Checks that the image that `reference` stands for may be used.
+    pub(super) fn image(&self, action: &'static str, reference: &ImageReference) -> Result<AllowedImage, Denied> {
+        if self.covers_image(reference) {
+            return Ok(AllowedImage(ImageInUse::Reference(reference.clone())));
+        }
+        Err(outside_images(action, &ImageName::Reference(reference.clone())))
     }
 
-    /// Checks that the image `name` may be used; `identity` is what the engine says of it, if it was asked. An image named by id is covered by its tags and digests.
-    pub(super) fn image(&self, action: &'static str, name: &ImageName, identity: Option<&ImageIdentity>) -> Result<AllowedImage, Denied> {
-        let Some(patterns) = &self.images else { return Ok(AllowedImage(name.clone())) };
-        let covered = match name {
-            ImageName::Reference(reference) => covers_reference(patterns, reference),
-            ImageName::Id(_) => identity.is_some_and(|image| {
-                let mut references = image.references.iter().filter_map(|reference| ImageReference::parse(reference).ok());
-                references.any(|reference| covers_reference(patterns, &reference))
-            }),
-        };
-        if covered { Ok(AllowedImage(name.clone())) } else { Err(outside_images(action, name)) }
+    /// Checks that the image that was named by an id, and of which the engine says `identity`, may be used. It is covered by its tags and digests.
+    pub(super) fn image_by_id(&self, action: &'static str, identity: &ImageIdentity) -> Result<AllowedImage, Denied> {
+        let mut references = identity.references.iter().filter_map(|reference| ImageReference::parse(reference).ok());
+        if self.images.is_none() || references.any(|reference| self.covers_image(&reference)) {
+            return Ok(AllowedImage(ImageInUse::Id(identity.id.clone())));
+        }
+        Err(outside_images(action, &ImageName::Id(identity.id.as_str().to_owned())))
     }
 
     /// Checks that `reference` may be pulled.
     pub(super) fn pullable(&self, reference: &ImageReference) -> Result<PullableImage, Denied> {
-        let covered = self.images.as_ref().is_none_or(|patterns| covers_reference(patterns, reference));
-        if covered { Ok(PullableImage(reference.clone())) } else { Err(outside_images("pull", &ImageName::Reference(reference.clone()))) }
+        if self.covers_image(reference) {
+            return Ok(PullableImage(reference.clone()));
+        }
+        Err(outside_images("pull", &ImageName::Reference(reference.clone())))
+    }
+
+    /// Whether a container called `own` may be known to others on its networks as `alias` too.
+    ///
+    /// A scope by labels says nothing of names, and whatever answers to a name that is not its own could be taken for a container outside of the scope.
+    pub(super) fn covers_alias(&self, own: &str, alias: &str) -> bool {
+        match &self.containers.names {
+            Some(_) => self.covers_name(alias),
+            None => self.containers.labels.is_none() || alias == own,
+        }
     }
 
     /// Whether the grant names the network called `name`.
@@ -354,6 +278,12 @@ impl DockerGrant {
             None => !is_generated(name),
             Some(patterns) => patterns.iter().any(|pattern| pattern.covers(name)),
         }
+    }
+
+    /// A pattern covers a reference if it covers its full form, or its repository, and with that every tag and digest.
+    fn covers_image(&self, reference: &ImageReference) -> bool {
+        let (decisive, repository) = (reference.decisive(), reference.repository());
+        self.images.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.covers(&decisive) || pattern.covers(&repository)))
     }
 
     fn within(&self, action: &'static str, container: &ContainerIdentity) -> Result<(), Denied> {
@@ -399,12 +329,6 @@ impl std::fmt::Display for LabelCondition {
             None => write!(formatter, "`{}`", self.key),
         }
     }
-}
-
-/// A pattern covers a reference if it covers its full form, or its repository, and with that every tag and digest.
-fn covers_reference(patterns: &[Pattern], reference: &ImageReference) -> bool {
-    let (decisive, repository) = (reference.decisive(), reference.repository());
-    patterns.iter().any(|pattern| pattern.covers(&decisive) || pattern.covers(&repository))
 }
 
 fn outside_images(action: &'static str, name: &ImageName) -> Denied {

@@ -7,7 +7,7 @@
 //! capabilities, security_options, cgroup_parents, runtimes, sysctls, lowest_port}`.
 //!
 //! Units: times in milliseconds in the WIT, whole seconds at the engine (a grace is rounded up). Limits: [`MAX_NAMES`] objects in one call, [`CONCURRENT_QUESTIONS`] of them asked at
-//! once; what changes something has the plugin's `operation_deadline_ms`, stops the call's clock, and is finished even when the request is gone.
+//! once; what changes something has the plugin's `operation_deadline_ms`, is one of its `operations`, stops the call's clock, and is finished even when the request is gone.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use super::Interface;
 use super::call::CallContext;
 use crate::backend::engine::Engine;
-use crate::backend::operations::Operations;
+use crate::backend::operations::{Operations, PluginOperations};
 use crate::bindings::wharf::docker::{
     containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
     networks_read, system_read, types, volumes_read,
@@ -46,18 +46,18 @@ pub(crate) const CONCURRENT_QUESTIONS: usize = 32;
 pub(crate) struct DockerRoom {
     grant: DockerGrant,
     backend: Arc<dyn Backend>,
-    operations: Operations,
+    operations: PluginOperations,
 }
 
 impl DockerRoom {
     /// The room of a plugin that has `grant`, on the engine that the grant names.
-    pub(crate) fn new(grant: DockerGrant, engine: &Engine, operations: Operations) -> DockerRoom {
+    pub(crate) fn new(grant: DockerGrant, engine: &Engine, operations: PluginOperations) -> DockerRoom {
         DockerRoom { grant: grant.on_engine_at(engine.socket()), backend: Arc::new(engine.clone()), operations }
     }
 
     /// A room in which every function answers `denied`: for a plugin that describes itself.
     pub(crate) fn powerless() -> DockerRoom {
-        DockerRoom { grant: DockerGrant::nothing(), backend: Arc::new(NoEngine), operations: Operations::default() }
+        DockerRoom { grant: DockerGrant::nothing(), backend: Arc::new(NoEngine), operations: Operations::default().of_plugin(0) }
     }
 }
 

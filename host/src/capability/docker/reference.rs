@@ -35,9 +35,19 @@ impl ContainerName {
         ContainerName(id.as_str().to_owned())
     }
 
+    /// The name of a container that was to be made.
+    pub(super) fn of_new(name: &NewContainerName) -> ContainerName {
+        ContainerName(name.0.clone())
+    }
+
     /// The name, without a slash.
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the engine may take it for a prefix of several ids.
+    pub(super) fn may_be_prefix(&self) -> bool {
+        self.0.len() < SHA256_DIGITS && is_hex(&self.0)
     }
 
     /// Whether the engine may take it for an id or a prefix of one.
@@ -123,6 +133,23 @@ impl fmt::Display for ImageName {
             ImageName::Reference(reference) => reference.fmt(formatter),
             ImageName::Id(id) => formatter.write_str(id),
         }
+    }
+}
+
+/// The full id of an image: `sha256:` and 64 hexadecimal digits. Not proof that it exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ImageId(String);
+
+impl ImageId {
+    /// `text`, if it is a full id.
+    pub(super) fn parse(text: &str) -> Option<ImageId> {
+        let digits = text.strip_prefix("sha256:")?;
+        is_generated(digits).then(|| ImageId(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 use super::super::backend::Backend;
 use super::super::convert::{self, ContainerDetails, ContainerIdentity};
 use super::super::error::Failure;
-use super::super::grant::{ControllableContainer, Power};
+use super::super::grant::{ControllableContainer, Power, ReadableContainer};
 use super::super::reference::ContainerName;
 use super::super::{CONCURRENT_QUESTIONS, DockerCtxView, DockerRoom};
 use crate::backend::engine::{EngineError, Removal};
@@ -34,7 +34,7 @@ impl containers_read::Host for DockerCtxView<'_> {
 
     async fn inspect(&mut self, names: Vec<String>) -> Vec<Result<Container, Error>> {
         let inspected = self.inspect_all("docker.containers-read.inspect", Power::ContainersRead, names).await;
-        let without = |details: ContainerDetails| details.without_environment().map_err(|error| Error::Internal(error.to_string()));
+        let without = |container| convert::without_environment(container).map_err(|error| Error::Internal(error.to_string()));
         inspected.into_iter().map(|answer| answer.and_then(without)).collect()
     }
 }
@@ -42,7 +42,7 @@ impl containers_read::Host for DockerCtxView<'_> {
 impl containers_env::Host for DockerCtxView<'_> {
     async fn inspect(&mut self, names: Vec<String>) -> Vec<Result<Container, Error>> {
         let inspected = self.inspect_all("docker.containers-env.inspect", Power::ContainersEnv, names).await;
-        inspected.into_iter().map(|answer| answer.map(ContainerDetails::with_environment)).collect()
+        inspected.into_iter().map(|answer| answer.map(convert::with_environment)).collect()
     }
 }
 
@@ -111,14 +111,14 @@ impl containers_remove::Host for DockerCtxView<'_> {
 }
 
 impl DockerCtxView<'_> {
-    async fn inspect_all(&mut self, function: &'static str, power: Power, names: Vec<String>) -> Vec<Result<ContainerDetails, Error>> {
+    async fn inspect_all(&mut self, function: &'static str, power: Power, names: Vec<String>) -> Vec<Result<ReadableContainer, Error>> {
         if let Err(failure) = self.enter_many(function, power, names.len()) {
             let error = failure.answer(self.call, function);
             return names.iter().map(|_| Err(error.clone())).collect();
         }
         let room = self.room;
         let questions = names.into_iter().map(|name| async move { room.inspect(&name).await });
-        let answers: Vec<Result<ContainerDetails, Failure>> = stream::iter(questions).buffered(CONCURRENT_QUESTIONS).collect().await;
+        let answers: Vec<Result<ReadableContainer, Failure>> = stream::iter(questions).buffered(CONCURRENT_QUESTIONS).collect().await;
         answers.into_iter().map(|answer| answer.map_err(|failure| failure.answer(self.call, function))).collect()
     }
 }
@@ -164,15 +164,18 @@ impl DockerRoom {
         match self.backend.inspect_container(&name).await {
             Ok(body) => Ok(Found { room: self, details: ContainerDetails::parse(&body)?, name }),
             Err(EngineError::NotFound(_)) => Err(Failure::Absent(self.grant.answer_for_absent(&name))),
-            // The engine's word for a prefix that several ids have, and it may list them.
-            Err(EngineError::Invalid(_)) => Err(Failure::Absent(self.grant.answer_for_absent(&name))),
+            // The engine's words for a prefix that several ids have: 400, and 500 of those before 25. Others of its failures are 500 too, and where the name may be a prefix the
+            // two cannot be told apart; the log has the reason.
+            Err(EngineError::Invalid(reason) | EngineError::Failed { status: 500, reason }) if name.may_be_prefix() => {
+                tracing::warn!(container = name.as_str(), reason, "the engine finds no container by what may be a prefix of an id");
+                Err(Failure::Absent(self.grant.answer_for_absent(&name)))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn inspect(&self, name: &str) -> Result<ContainerDetails, Failure> {
-        let found = self.find("read", name).await?;
-        found.granted(|identity| self.grant.readable(identity))?;
-        Ok(found.details)
+    async fn inspect(&self, name: &str) -> Result<ReadableContainer, Failure> {
+        let Found { name, details, .. } = self.find("read", name).await?;
+        self.grant.readable(details).map_err(|denied| Failure::Hidden(denied, self.grant.answer_for_absent(&name)))
     }
 }

@@ -4,9 +4,10 @@ use futures_util::stream::{self, StreamExt};
 
 use super::super::convert;
 use super::super::error::Failure;
-use super::super::grant::{Absent, Power};
+use super::super::grant::{Absent, AllowedImage, Power};
 use super::super::reference::ImageName;
 use super::super::{CONCURRENT_QUESTIONS, DockerCtxView, DockerRoom};
+use crate::backend::engine::EngineError;
 use crate::bindings::wharf::docker::types::Error;
 use crate::bindings::wharf::docker::{images_pull, images_read};
 
@@ -43,15 +44,32 @@ impl images_pull::Host for DockerCtxView<'_> {
 
 impl DockerRoom {
     async fn inspect_image(&self, text: &str) -> Result<images_read::Image, Failure> {
-        let name = ImageName::parse(text).map_err(Failure::Invalid)?;
-        if !self.grant.needs_identity_of(&name) {
-            self.grant.image("read", &name, None)?;
-            return Ok(convert::image(&self.backend.inspect_image(&name).await?)?);
+        match ImageName::parse(text).map_err(Failure::Invalid)? {
+            ImageName::Reference(reference) => {
+                self.grant.image("read", &reference)?;
+                Ok(convert::image(&self.backend.inspect_image(&ImageName::Reference(reference)).await?)?)
+            }
+            name @ ImageName::Id(_) => Ok(self.image_by_id("read", &name).await?.1),
         }
-        let image = convert::image(&self.backend.inspect_image(&name).await?)?;
-        // An id outside the grant looks like one that does not exist.
-        let granted = self.grant.image("read", &name, Some(&convert::image_identity(&image)));
-        granted.map_err(|denied| Failure::Hidden(denied, Absent::NotFound))?;
-        Ok(image)
+    }
+
+    /// The image that a plugin may use under `name`. One that is named by an id is looked up first, and is called by its full id from then on.
+    pub(super) async fn usable_image(&self, action: &'static str, name: &ImageName) -> Result<AllowedImage, Failure> {
+        match name {
+            ImageName::Reference(reference) => Ok(self.grant.image(action, reference)?),
+            ImageName::Id(_) => Ok(self.image_by_id(action, name).await?.0),
+        }
+    }
+
+    /// The image of which `name` is the id or a prefix of it. One outside of the grant looks like one that does not exist.
+    async fn image_by_id(&self, action: &'static str, name: &ImageName) -> Result<(AllowedImage, images_read::Image), Failure> {
+        let body = match self.backend.inspect_image(name).await {
+            // Whatever the engine says of a prefix that several images have, it may say which.
+            Err(EngineError::Invalid(_) | EngineError::Conflict(_)) => return Err(Failure::Absent(Absent::NotFound)),
+            answer => answer?,
+        };
+        let image = convert::image(&body)?;
+        let allowed = self.grant.image_by_id(action, &convert::image_identity(&image)?);
+        Ok((allowed.map_err(|denied| Failure::Hidden(denied, Absent::NotFound))?, image))
     }
 }

@@ -2,20 +2,31 @@
 //!
 //! Whatever gives a container a piece of the machine or of another container is denied unless the grant names it, and a few things that nobody needs through an API have no grant at
 //! all. Everything here is decided on the tree of [`super::specification`], whose every key is listed there; a key that is not looked at here limits or
-//! describes the container itself. Mounts are in [`mounts`], networks and ports in [`network`].
+//! describes the container itself. Mounts are in [`mounts`], networks and ports in [`network`], and in [`bounds`] how much of what is allowed one container may ask for.
+//!
+//! **Names.** A container answers on its networks to its own name, to its `Aliases` and, from engine 25 on, to its `Hostname`, and the engine shares requests for one name out among
+//! all that answer to it. So where the grant narrows which containers there are for the plugin, these names are held against the same patterns as a container's own; otherwise a plugin for `web-*`
+//! could take half of what others send to `db`. Without a scope they are free. Link-local addresses are not given at all: they bypass the address management of a network, so that one
+//! container could take another's.
+//!
+//! **The mark.** A create whose answer is lost may or may not have made a container, and a container of that name may be somebody else's: one that was there before, or one that another
+//! request made meanwhile. Name and time cannot tell these apart (two requests for one name, of which one gets the container and the other loses its answer, differ in neither), so each
+//! create carries a value of its own in the label [`CREATION_LABEL`], and only a container that has it is removed again. It is the one thing that the host adds to what was checked,
+//! and it replaces what a plugin puts there.
 
+mod bounds;
+mod logging;
 mod mounts;
 mod network;
 
 use super::super::call::Denied;
 use super::grant::{AllowedImage, CreateGrant, DockerGrant, capability, security_option};
-use super::reference::{ImageName, NewContainerName};
+use super::reference::{ContainerName, ImageName, NewContainerName};
 use super::specification::{self, Json};
+use crate::backend::engine::Requirement;
 
-/// Log drivers that write on the engine's own disk and nowhere else.
-const LOCAL_LOG_DRIVERS: &[&str] = &["", "json-file", "local", "none"];
-const LOG_OPTIONS: &[&str] =
-    &["max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"];
+/// The label in which a container carries the mark of the create that made it.
+pub(super) const CREATION_LABEL: &str = "wharf.create";
 
 /// Limits with which a container can slow down nobody but itself. The others give it priority over the machine's processes.
 const ULIMITS: &[&str] =
@@ -41,8 +52,30 @@ pub(super) struct CreateRequest {
 /// A container that the plugin may create: a name, and a specification that was checked and not touched since.
 #[derive(Debug, Clone)]
 pub(crate) struct AllowedCreate {
-    name: String,
-    body: String,
+    name: NewContainerName,
+    tree: Json,
+    requirement: Option<Requirement>,
+}
+
+/// What tells one create from every other, whoever sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CreationMark(String);
+
+impl CreationMark {
+    /// A mark that no other create has.
+    pub(super) fn new() -> CreationMark {
+        CreationMark(format!("{:032x}", fastrand::u128(..)))
+    }
+
+    /// The value of the label.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a container with `labels` was made by this create.
+    pub(super) fn is_on(&self, labels: &[(String, String)]) -> bool {
+        labels.iter().any(|(key, value)| key == CREATION_LABEL && *value == self.0)
+    }
 }
 
 impl CreateRequest {
@@ -71,12 +104,26 @@ impl CreateRequest {
 impl AllowedCreate {
     /// The container's name.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.name.as_str()
     }
 
-    /// The specification, as JSON text.
-    pub(super) fn body(&self) -> &str {
-        &self.body
+    /// The container by its name, to look it up.
+    pub(super) fn container_name(&self) -> ContainerName {
+        ContainerName::of_new(&self.name)
+    }
+
+    /// What the engine must know, if not every engine does.
+    pub(super) fn requirement(&self) -> Option<&Requirement> {
+        self.requirement.as_ref()
+    }
+
+    /// The specification with `mark` among its labels, as JSON text.
+    pub(super) fn body(&self, mark: &CreationMark) -> String {
+        let mut labels = Json::Object(self.tree.map("Labels").to_vec());
+        labels.set(CREATION_LABEL, Json::Text(mark.as_str().to_owned()));
+        let mut tree = self.tree.clone();
+        tree.set("Labels", labels);
+        tree.to_text()
     }
 }
 
@@ -87,8 +134,8 @@ impl DockerGrant {
         Check { grant: self, name: request.name.as_str() }.specification(&request.tree)?;
         let mut tree = request.tree.clone();
         tree.set("Image", Json::Text(image.for_engine()));
-        let body = serde_json::to_string(&tree).map_err(|error| Refusal::Invalid(error.to_string()))?;
-        Ok(AllowedCreate { name: request.name.as_str().to_owned(), body })
+        let requirement = specification::requirement(&tree);
+        Ok(AllowedCreate { name: request.name.clone(), tree, requirement })
     }
 }
 
@@ -104,8 +151,10 @@ impl Check<'_> {
     fn specification(&self, tree: &Json) -> Outcome {
         let nothing = Json::Object(Vec::new());
         let host = tree.get("HostConfig").unwrap_or(&nothing);
+        bounds::check(tree)?;
         self.volumes_of_config(tree)?;
         self.network(host)?;
+        self.hostname(tree.text("Hostname"))?;
         self.endpoints(tree.get("NetworkingConfig").unwrap_or(&nothing))?;
         self.ports(host)?;
         self.mounts(host)?;
@@ -237,18 +286,6 @@ impl Check<'_> {
         }
         match host.map("StorageOpt").iter().find(|(key, _)| key != "size") {
             Some((key, _)) => self.never(&format!("StorageOpt {key}")),
-            None => Ok(()),
-        }
-    }
-
-    fn logging(&self, host: &Json) -> Outcome {
-        let Some(log) = host.get("LogConfig") else { return Ok(()) };
-        let driver = log.text("Type");
-        if !LOCAL_LOG_DRIVERS.contains(&driver) {
-            return self.never(&format!("LogConfig {driver}"));
-        }
-        match log.map("Config").iter().find(|(key, _)| !LOG_OPTIONS.contains(&key.as_str())) {
-            Some((key, _)) => self.never(&format!("LogConfig option {key}")),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
-//! Which networks a new container may join, and which ports of the machine it may take.
+//! Which networks a new container may join, under which names, and which ports of the machine it may take.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::super::specification::Json;
 use super::{Check, Outcome, invalid};
@@ -20,12 +21,30 @@ impl Check<'_> {
             if !endpoint.list("Links").is_empty() {
                 return self.never("Links");
             }
+            for alias in endpoint.texts("Aliases") {
+                self.alias("Aliases", alias)?;
+            }
+            if !endpoint.get("IPAMConfig").map_or(&[][..], |addresses| addresses.list("LinkLocalIPs")).is_empty() {
+                return self.never("LinkLocalIPs");
+            }
             // Drivers take orders here, sysctls among them.
             if !endpoint.map("DriverOpts").is_empty() {
                 return self.never("DriverOpts");
             }
         }
         Ok(())
+    }
+
+    /// `Hostname`. Empty is the short id.
+    pub(super) fn hostname(&self, name: &str) -> Outcome {
+        if name.is_empty() { Ok(()) } else { self.alias("Hostname", name) }
+    }
+
+    fn alias(&self, key: &str, alias: &str) -> Outcome {
+        if self.grant.covers_alias(self.name, alias) {
+            return Ok(());
+        }
+        self.denied(&format!("{key} {alias}"), &format!("containers.names = [\"{alias}\"]"))
     }
 
     fn join(&self, key: &str, network: &str) -> Outcome {
@@ -49,7 +68,8 @@ impl Check<'_> {
                 if !address.is_empty() && address.parse::<IpAddr>().is_err() {
                     return invalid("HostIp", address, "an IP address");
                 }
-                let Some(lowest) = lowest_port(port) else { return invalid("HostPort", port, "a port or a range of ports") };
+                let Some(range) = port_range(port) else { return invalid("HostPort", port, "a port or a range of ports") };
+                let lowest = *range.start();
                 if lowest != 0 && lowest < self.granted().lowest_port {
                     return self.denied(&format!("port {port} of the machine"), &format!("create.lowest_port = {lowest}"));
                 }
@@ -59,20 +79,26 @@ impl Check<'_> {
     }
 }
 
+/// How many ports of the machine `HostConfig.PortBindings` asks for, with every port of a range. What is no port is counted as one.
+pub(super) fn published_ports(host: &Json) -> usize {
+    let bindings = host.map("PortBindings").iter().flat_map(|(_, bindings)| bindings.items());
+    bindings.map(|binding| port_range(binding.text("HostPort")).map_or(1, |range| range.len())).sum()
+}
+
 /// `80`, `80/tcp`, `53/udp`, `5000/sctp`.
-fn is_container_port(text: &str) -> bool {
+pub(super) fn is_container_port(text: &str) -> bool {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     matches!(protocol, "tcp" | "udp" | "sctp") && port_number(port).is_some_and(|port| port > 0)
 }
 
-/// The lowest port of `8080`, `8000-8010`, or 0 when the engine is to choose.
-fn lowest_port(text: &str) -> Option<u16> {
+/// The ports of `8080` or `8000-8010`; 0 alone when the engine is to choose.
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     match text.split_once('-') {
-        None if text.is_empty() => Some(0),
-        None => port_number(text),
+        None if text.is_empty() => Some(0..=0),
+        None => port_number(text).map(|port| port..=port),
         Some((first, last)) => {
             let (first, last) = (port_number(first)?, port_number(last)?);
-            (1..=last).contains(&first).then_some(first)
+            (1..=last).contains(&first).then_some(first..=last)
         }
     }
 }

@@ -3,7 +3,9 @@
 //! The first tables are for a plugin that may create containers and has no entry in `grants.docker.create`. Each specification is what stands beside a harmless image and network; the
 //! word before it says how it is refused.
 
-use super::super::policy::{CreateRequest, Refusal};
+use super::super::policy::{CreateRequest, CreationMark, Refusal};
+use super::super::reference::ImageName;
+use super::super::specification;
 use super::{EVERYTHING, grant};
 
 /// May create on one network with one volume, and nothing else: what a deployment API has.
@@ -141,7 +143,7 @@ const HARMFUL_HOST_CONFIGS: &[(How, &str, &str)] = &[
     // Ports and links.
     (Denied, "port of a service of the machine", r#""PortBindings":{"80/tcp":[{"HostPort":"80"}]}"#),
     (Denied, "port with zeros before it", r#""PortBindings":{"80/tcp":[{"HostPort":"00080"}]}"#),
-    (Denied, "range that begins low", r#""PortBindings":{"80/tcp":[{"HostPort":"1000-2000"}]}"#),
+    (Denied, "range that begins low", r#""PortBindings":{"80/tcp":[{"HostPort":"1000-1100"}]}"#),
     (Denied, "second binding", r#""PortBindings":{"80/tcp":[{"HostPort":"8080"},{"HostIp":"127.0.0.1","HostPort":"443"}]}"#),
     (Invalid, "port with a sign", r#""PortBindings":{"80/tcp":[{"HostPort":"+80"}]}"#),
     (Invalid, "port with a space", r#""PortBindings":{"80/tcp":[{"HostPort":" 80"}]}"#),
@@ -153,6 +155,11 @@ const HARMFUL_HOST_CONFIGS: &[(How, &str, &str)] = &[
     (Invalid, "address that is none", r#""PortBindings":{"80/tcp":[{"HostIp":"localhost","HostPort":"8080"}]}"#),
     (Denied, "link", r#""Links":["db:db"]"#),
     (Invalid, "file of the client", r#""ContainerIDFile":"/etc/cron.d/x""#),
+    // Making the engine slow for everybody; the rest is with the bounds themselves.
+    (Invalid, "thousands of ports", r#""PortBindings":{"80/tcp":[{"HostPort":"2000-60000"}]}"#),
+    (Invalid, "billions of processors", r#""CpusetCpus":"0-4294967295""#),
+    (Invalid, "thousands of log files", r#""LogConfig":{"Type":"json-file","Config":{"max-size":"10m","max-file":"100000"}}"#),
+    (Invalid, "log template with a function", r#""LogConfig":{"Config":{"tag":"{{pad .Name 1000000000 0}}"}}"#),
     (Invalid, "unknown key", r#""FutureKey":true"#),
     (Invalid, "number with a fraction", r#""Memory":1.5"#),
     (Invalid, "number too large", r#""Memory":99999999999999999999"#),
@@ -179,6 +186,15 @@ const HARMFUL_TOPS: &[(How, &str, &str)] = &[
         "sysctls of the endpoint",
         r#""NetworkingConfig":{"EndpointsConfig":{"lopco-network":{"DriverOpts":{"com.docker.network.endpoint.sysctls":"x=1"}}}}"#,
     ),
+    (
+        Denied,
+        "address that the network does not manage",
+        r#""NetworkingConfig":{"EndpointsConfig":{"lopco-network":{"IPAMConfig":{"LinkLocalIPs":["169.254.34.68"]}}}}"#,
+    ),
+    (Invalid, "stop that is waited for without end", r#""StopTimeout":-1"#),
+    (Invalid, "stop that is waited for an hour", r#""StopTimeout":3600"#),
+    (Invalid, "health check every millisecond", r#""Healthcheck":{"Test":["CMD","true"],"Interval":1000000}"#),
+    (Invalid, "every port exposed", r#""ExposedPorts":{"1-65535/tcp":{}}"#),
     (Denied, "links of the endpoint", r#""NetworkingConfig":{"EndpointsConfig":{"lopco-network":{"Links":["db:db"]}}}"#),
     (Invalid, "networks twice", r#""NetworkingConfig":{"EndpointsConfig":{"lopco-network":{},"lopco-network":{}}}"#),
     (Invalid, "network settings in lower case", r#""networkingConfig":{}"#),
@@ -244,9 +260,11 @@ fn top(fragment: &str) -> String {
 fn decide(grant_text: &str, name: &str, specification: &str) -> Result<String, How> {
     let grant = grant(grant_text).on_engine_at(Some(std::path::Path::new("/srv/data/engine/docker.sock")));
     let request = CreateRequest::parse(name, specification).map_err(|_| Invalid)?;
-    let image = grant.image("create", request.image(), None).map_err(|_| Denied)?;
+    let ImageName::Reference(reference) = request.image() else { panic!("an id is looked up first") };
+    let image = grant.image("create", reference).map_err(|_| Denied)?;
+    let mark = CreationMark::new();
     match grant.creation(&request, &image) {
-        Ok(allowed) => Ok(allowed.body().to_owned()),
+        Ok(allowed) => Ok(allowed.body(&mark).replace(mark.as_str(), "MARK")),
         Err(Refusal::Invalid(_)) => Err(Invalid),
         Err(Refusal::Denied(_)) => Err(Denied),
     }
@@ -282,7 +300,7 @@ fn what_was_checked_is_what_is_sent() {
     let sent = decide(DEPLOYER, "web-1", text).unwrap();
     assert_eq!(
         sent,
-        r#"{"Entrypoint":[],"HostConfig":{"Privileged":false,"NetworkMode":"none","Memory":9007199254740993,"PortBindings":{"80/tcp":[]}},"Image":"redis:latest"}"#
+        r#"{"Entrypoint":[],"HostConfig":{"Privileged":false,"NetworkMode":"none","Memory":9007199254740993,"PortBindings":{"80/tcp":[]}},"Image":"redis:latest","Labels":{"wharf.create":"MARK"}}"#
     );
 }
 
@@ -363,4 +381,70 @@ fn a_new_container_lies_within_the_scope_of_the_grant() {
     let image_mount = r#""Mounts":[{"Type":"image","Source":"redis","Target":"/x"}]"#;
     // The engine would take such a source for an id prefix too.
     assert_eq!(decide(EVERYTHING, "web-1", &host(image_mount)), Err(Denied));
+}
+
+#[test]
+fn a_new_container_answers_to_names_within_the_scope_only() {
+    let hostname = |name: &str| top(&format!(r#""Labels":{{"tier":"front"}},"Hostname":"{name}""#));
+    let alias = |name: &str| {
+        let endpoints = format!(r#"{{"lopco-network":{{"Aliases":["web-3","{name}"]}}}}"#);
+        top(&format!(r#""Labels":{{"tier":"front"}},"NetworkingConfig":{{"EndpointsConfig":{endpoints}}}"#))
+    };
+    let named = format!("{DEPLOYER}\ncontainers = {{ names = [\"web-*\"] }}\n");
+    let labelled = format!("{DEPLOYER}\ncontainers = {{ labels = [\"tier=front\"] }}\n");
+    for (grant, own, name, outcome) in [
+        (DEPLOYER, "web-1", "db", None),
+        (named.as_str(), "web-1", "web-2", None),
+        (&named, "web-1", "db", Some(Denied)),
+        (&named, "web-1", "WEB-2", Some(Denied)),
+        (&named, "web-1", "web-2.local", None),
+        (&named, "web-1", "db.web-2", Some(Denied)),
+    ] {
+        assert_eq!(decide(grant, own, &hostname(name)).err(), outcome, "{grant} hostname {name}");
+        assert_eq!(decide(grant, own, &alias(name)).err(), outcome, "{grant} alias {name}");
+    }
+    // A scope by labels says nothing of names: only the container's own is left.
+    assert_eq!(decide(&labelled, "web-3", &hostname("web-3")).err(), None);
+    assert_eq!(decide(&labelled, "web-3", &alias("web-3")).err(), None);
+    assert_eq!(decide(&labelled, "web-3", &hostname("db")).err(), Some(Denied));
+    assert_eq!(decide(&labelled, "web-3", &alias("db")).err(), Some(Denied));
+    // Empty is the short id, which is nobody else's.
+    assert_eq!(decide(&named, "web-1", &hostname("")).err(), None);
+}
+
+#[test]
+fn what_only_newer_engines_know_is_a_requirement() {
+    let requirement =
+        |text: &str| specification::requirement(&specification::parse(text).unwrap()).map(|found| (found.key, found.since.to_string()));
+    for (text, expected) in [
+        (
+            host(r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"Subpath":"a"}}]"#),
+            Some(("HostConfig.Mounts.VolumeOptions.Subpath", "1.45")),
+        ),
+        (
+            host(r#""Mounts":[{"Target":"/x","TmpfsOptions":{"Options":[["noexec"]]}}]"#),
+            Some(("HostConfig.Mounts.TmpfsOptions.Options", "1.46")),
+        ),
+        (
+            host(r#""Mounts":[{"Target":"/x","BindOptions":{"CreateMountpoint":true}}]"#),
+            Some(("HostConfig.Mounts.BindOptions.CreateMountpoint", "1.42")),
+        ),
+        (
+            host(r#""Mounts":[{"Target":"/x","BindOptions":{"ReadOnlyForceRecursive":true}}]"#),
+            Some(("HostConfig.Mounts.BindOptions.ReadOnlyForceRecursive", "1.44")),
+        ),
+        (host(r#""ConsoleSize":[24,80]"#), Some(("HostConfig.ConsoleSize", "1.42"))),
+        (host(r#""CgroupnsMode":"private""#), Some(("HostConfig.CgroupnsMode", "1.41"))),
+        (host(r#""Annotations":{"a":"b"}"#), Some(("HostConfig.Annotations", "1.43"))),
+        (top(r#""Healthcheck":{"StartPeriod":1000000000,"StartInterval":1000000000}"#), Some(("Healthcheck.StartInterval", "1.44"))),
+        (
+            top(r#""NetworkingConfig":{"EndpointsConfig":{"lopco-network":{"GwPriority":1}}}"#),
+            Some(("NetworkingConfig.EndpointsConfig.GwPriority", "1.48")),
+        ),
+        // What asks for nothing is missed by nobody, and what every engine knows is no requirement.
+        (host(r#""ConsoleSize":[0,0],"Annotations":{},"CgroupnsMode":"","Mounts":[{"Target":"/x","VolumeOptions":{"Subpath":""}}]"#), None),
+        (host(r#""Mounts":[{"Type":"volume","Target":"/x","VolumeOptions":{"NoCopy":true}}],"Init":true"#), None),
+    ] {
+        assert_eq!(requirement(&text), expected.map(|(key, since)| (key.to_owned(), since.to_owned())), "{text}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The grant as an operator writes it.
 
 use super::super::DockerGrant;
-use super::super::reference::{ImageName, ImageReference};
+use super::super::reference::ImageReference;
 use super::{EVERYTHING, grant};
 use crate::settings::section::read_for_test;
 
@@ -58,8 +58,8 @@ fn each_mistake_says_what_to_write() {
 #[track_caller]
 fn check_image(patterns: &str, reference: &str, covered: bool) {
     let grant = grant(&format!("images = {patterns}"));
-    let name = ImageName::Reference(ImageReference::parse(reference).unwrap());
-    assert_eq!(grant.image("read", &name, None).is_ok(), covered, "{patterns} {reference}");
+    let name = ImageReference::parse(reference).unwrap();
+    assert_eq!(grant.image("read", &name).is_ok(), covered, "{patterns} {reference}");
 }
 
 #[test]

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::super::backend::Backend;
 use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
-use super::super::policy::AllowedCreate;
+use super::super::policy::{AllowedCreate, CreationMark};
 use super::super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{ApiVersion, ContainerId, Created, EngineError, EngineVersion, LogRange, Removal};
+use crate::backend::engine::{ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, Removal};
 use crate::backend::stream::ByteStream;
 
 /// `web-1`, which runs.
@@ -22,6 +22,8 @@ pub(super) const REDIS: &str = "sha256:c1ccccccccccccccccccccccccccccccccccccccc
 struct Container {
     id: String,
     name: String,
+    /// As it was created with.
+    image: String,
     running: bool,
     labels: serde_json::Value,
 }
@@ -35,13 +37,40 @@ pub(super) struct MemoryEngine {
     broken: Mutex<Option<EngineError>>,
     /// Acts that fail: the first word of each, and how.
     failing: Mutex<Vec<(&'static str, EngineError)>>,
+    /// What becomes of creates whose answer is lost; none while all are answered.
+    losing: Mutex<Option<Lost>>,
+}
+
+/// What became of a create whose answer was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The container is there.
+    Made,
+    /// It never will be.
+    NotMade,
+    /// It is there when somebody has looked for it so many times.
+    MadeAfter(usize),
+    /// A container of that name is there, which somebody else made.
+    MadeByOther,
 }
 
 impl Default for MemoryEngine {
     fn default() -> MemoryEngine {
-        let web = Container { id: WEB.to_owned(), name: "web-1".to_owned(), running: true, labels: json!({ "tier": "front" }) };
-        let db = Container { id: DB.to_owned(), name: "queue".to_owned(), running: false, labels: json!({}) };
-        MemoryEngine { containers: Mutex::new(vec![web, db]), acts: Mutex::default(), broken: Mutex::default(), failing: Mutex::default() }
+        let web = Container {
+            id: WEB.to_owned(),
+            name: "web-1".to_owned(),
+            image: "redis:7".to_owned(),
+            running: true,
+            labels: json!({ "tier": "front" }),
+        };
+        let db = Container { id: DB.to_owned(), name: "queue".to_owned(), image: "redis:7".to_owned(), running: false, labels: json!({}) };
+        MemoryEngine {
+            containers: Mutex::new(vec![web, db]),
+            acts: Mutex::default(),
+            broken: Mutex::default(),
+            failing: Mutex::default(),
+            losing: Mutex::default(),
+        }
     }
 }
 
@@ -54,6 +83,32 @@ impl MemoryEngine {
     /// From now on acts of this kind answer `error`.
     pub(super) fn fail(&self, act: &'static str, error: EngineError) {
         self.failing.lock().unwrap().push((act, error));
+    }
+
+    /// From now on acts of this kind are carried out again.
+    pub(super) fn mend(&self, act: &'static str) {
+        self.failing.lock().unwrap().retain(|(kind, _)| *kind != act);
+    }
+
+    /// From now on the answers to creates are lost.
+    pub(super) fn lose(&self, lost: Lost) {
+        *self.losing.lock().unwrap() = Some(lost);
+    }
+
+    /// The image that a container was created with.
+    pub(super) fn image_of(&self, name: &str) -> String {
+        self.containers.lock().unwrap().iter().find(|container| container.name == name).unwrap().image.clone()
+    }
+
+    /// The value of a label of a container.
+    pub(super) fn label_of(&self, name: &str, label: &str) -> String {
+        let containers = self.containers.lock().unwrap();
+        containers.iter().find(|container| container.name == name).unwrap().labels[label].as_str().unwrap().to_owned()
+    }
+
+    /// The names of all containers.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.containers.lock().unwrap().iter().map(|container| container.name.clone()).collect()
     }
 
     /// What was changed so far.
@@ -114,6 +169,12 @@ impl Backend for MemoryEngine {
 
     async fn inspect_container(&self, name: &ContainerName) -> Result<Bytes, EngineError> {
         self.ask()?;
+        if let Some(Lost::MadeAfter(questions)) = &mut *self.losing.lock().unwrap() {
+            if let Some(left) = questions.checked_sub(1) {
+                *questions = left;
+                return Err(EngineError::NotFound("no such container".to_owned()));
+            }
+        }
         let containers = self.containers.lock().unwrap();
         let by_name = containers.iter().find(|container| container.name == name.as_str() || container.id == name.as_str());
         let mut by_prefix = containers.iter().filter(|container| container.id.starts_with(name.as_str()));
@@ -149,17 +210,42 @@ impl Backend for MemoryEngine {
         self.with(container.id(), |container| container.running = false)
     }
 
-    async fn create(&self, container: &AllowedCreate) -> Result<Created, EngineError> {
-        self.act("create", container.name())?;
+    async fn create(&self, container: &AllowedCreate, mark: &CreationMark) -> Result<Created, CreateError> {
+        self.act("create", container.name()).map_err(CreateError::Refused)?;
+        if let Some(requirement) = container.requirement() {
+            let spoken = ApiVersion::parse("1.41").unwrap();
+            if requirement.since > spoken {
+                return Err(CreateError::Refused(EngineError::TooOld { requirement: requirement.clone(), spoken }));
+            }
+        }
+        let lost = *self.losing.lock().unwrap();
+        let no_answer = CreateError::Unknown(EngineError::Lost("connection reset".to_owned()));
+        if lost == Some(Lost::NotMade) {
+            return Err(no_answer);
+        }
         let mut containers = self.containers.lock().unwrap();
-        if containers.iter().any(|existing| existing.name == container.name()) {
-            return Err(EngineError::Conflict("the name is taken".to_owned()));
+        if let Some(existing) = containers.iter().find(|existing| existing.name == container.name()) {
+            let id = &existing.id;
+            let reason = format!("Conflict. The container name \"/{}\" is already in use by container \"{id}\".", existing.name);
+            return Err(CreateError::Refused(EngineError::Conflict(reason)));
         }
         let id = format!("{:064x}", 0xd000 + containers.len());
-        let specification: serde_json::Value = serde_json::from_str(container.body()).unwrap();
-        let labels = specification.get("Labels").cloned().unwrap_or(json!({}));
-        containers.push(Container { id: id.clone(), name: container.name().to_owned(), running: false, labels });
-        Ok(Created { id: ContainerId::parse(&id).unwrap(), warnings: Vec::new() })
+        let specification: serde_json::Value = serde_json::from_str(&container.body(mark)).unwrap();
+        let labels = match lost {
+            Some(Lost::MadeByOther) => json!({ "wharf.create": "another" }),
+            _ => specification.get("Labels").cloned().unwrap(),
+        };
+        containers.push(Container {
+            id: id.clone(),
+            name: container.name().to_owned(),
+            image: specification["Image"].as_str().unwrap().to_owned(),
+            running: false,
+            labels,
+        });
+        match lost {
+            None => Ok(Created { id: ContainerId::parse(&id).unwrap(), warnings: Vec::new() }),
+            Some(_) => Err(no_answer),
+        }
     }
 
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError> {

@@ -7,6 +7,7 @@ mod creates;
 mod functions;
 mod golden;
 mod grants;
+mod lost;
 mod memory;
 
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl Plugin {
         Plugin::in_room(|engine| DockerRoom {
             grant: grant(text).on_engine_at(Some(std::path::Path::new("/srv/engine/docker.sock"))),
             backend: engine,
-            operations: Operations::default(),
+            operations: Operations::default().of_plugin(8),
         })
     }
 
