@@ -198,9 +198,11 @@ impl Running {
     /// Stops: takes no new connections, and waits for the requests and operations under way.
     pub async fn stop(self) {
         tracing::info!("stopping");
+        // One grace for both: whoever stops the host kills it when that has passed.
+        let began = tokio::time::Instant::now();
         self.sites.stop(self.grace).await;
         let operations = &self.host.loader.operations;
-        if tokio::time::timeout(self.grace, operations.finished()).await.is_err() {
+        if tokio::time::timeout(self.grace.saturating_sub(began.elapsed()), operations.finished()).await.is_err() {
             tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
         }
         if let Some(admin) = self.admin {

@@ -1,10 +1,14 @@
-//! The capability `docker` from inside a component: what the grant keeps from it, and what it hears when the engine is away.
+//! The capability `docker` from inside a component: what the grant keeps from it, and what it hears when the engine is away or fails in the middle of an answer.
 //!
-//! No engine runs here: the room's own tests answer for each function, and `e2e` asks a real engine.
+//! No engine runs here but a fake one: the room's own tests answer for each function, and `e2e` asks a real engine.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use wharf_harness::fake_engine::{Answer, FakeEngine};
 
-use crate::in_process::{InProcess, host, one_plugin};
+use crate::in_process::{InProcess, eventually, host, logged, one_plugin};
 use wharf_tests::guests::DOCKER;
 
 const ALL: [&str; 11] = [
@@ -23,9 +27,25 @@ const ALL: [&str; 11] = [
 
 /// A host whose plugin has every power within `scope`, and whose engine is away.
 fn without_an_engine(scope: &str, limits: &str) -> InProcess {
+    on_engine("unix:///nowhere/docker.sock", scope, limits)
+}
+
+/// A host whose plugin has every power within `scope` on the engine at `url`.
+fn on_engine(url: &str, scope: &str, limits: &str) -> InProcess {
     let allow = ALL.map(|power| format!("\"{power}\"")).join(", ");
     let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{allow}]\n{scope}");
-    host(&format!("[engine.default]\nurl = \"unix:///nowhere/docker.sock\"\n{}", one_plugin(DOCKER, &grants)))
+    host(&format!("[engine.default]\nurl = \"{url}\"\n{}", one_plugin(DOCKER, &grants)))
+}
+
+/// An engine with one container, `web`, whose log and whose pulls are answered with `answer`.
+fn engine_with(answer: Answer) -> FakeEngine {
+    let container = format!(r#"{{"Id":"{}","Name":"/web","State":{{"Status":"running"}},"Config":{{"Tty":true}}}}"#, "a".repeat(64));
+    let script = move |line: &str| match line {
+        "GET /containers/web/json" => Answer::json(200, &container),
+        line if line.contains("/logs?") || line.starts_with("POST /images/create") => answer.clone(),
+        _ => Answer::json(404, "{}"),
+    };
+    FakeEngine::start(script).unwrap()
 }
 
 /// The word of the error that `function` answers to `arguments`.
@@ -93,4 +113,43 @@ fn a_component_is_not_loaded_without_a_grant_for_each_interface() {
     let reason = host.admin().get("/plugins").unwrap().json().unwrap()[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("`wharf:docker/containers-env`") && !reason.contains("containers-read`"), "{reason}");
     assert!(reason.contains("[site.plugin.grants.docker]") && reason.contains("\"containers.env\""), "{reason}");
+}
+
+#[test]
+fn an_engine_that_dies_in_the_middle_of_a_log_breaks_it_off() {
+    let engine = engine_with(Answer::broken_off(b"first line\n"));
+    let host = on_engine(&engine.url(), "", "");
+    let (status, _, mut log) = host.client().open("GET", "/log/web", &[], &[]).unwrap();
+    let mut seen = Vec::new();
+    let outcome = log.read_to_end(&mut seen);
+    assert_eq!((status, seen.as_slice()), (200, b"first line\n".as_slice()));
+    assert!(outcome.is_err(), "a log that was cut looks like one that ended");
+    assert_eq!(host.get("/calls/1").text().unwrap(), "1", "the plugin serves on");
+}
+
+#[test]
+fn an_engine_that_dies_in_the_middle_of_a_pull_is_an_error_at_once() {
+    let engine = engine_with(Answer::broken_off(b"{\"status\":\"Downloading\"}\r\n"));
+    let host = on_engine(&engine.url(), "", "");
+    let began = Instant::now();
+    check(&host, "images-pull.pull", &json!({"name": "redis"}), "unavailable");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_pull_that_hangs_holds_up_a_stop_no_longer_than_the_grace() {
+    let engine = engine_with(Answer::hanging(b"{\"status\":\"Downloading\"}\r\n"));
+    let host = on_engine(&engine.url(), "", "limits = { operations = 1 }");
+    let client = host.client();
+    std::thread::scope(|scope| {
+        // Whether its client still hears anything is not the point.
+        scope.spawn(|| client.post_json("/images-pull.pull", &json!({"name": "redis"})).ok());
+        eventually("the pull", || engine.was_asked_for("POST /images/create"));
+        // It is the one operation that the plugin may have under way.
+        check(&host, "images-pull.pull", &json!({"name": "redis"}), "quota-exceeded");
+        let took = host.stop();
+        // 5 s is the grace in these tests.
+        assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    });
+    assert_eq!(logged("leaving operations to the engine", "under_way"), [json!(1)]);
 }

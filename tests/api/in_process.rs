@@ -107,6 +107,15 @@ impl InProcess {
     }
 }
 
+impl InProcess {
+    /// Stops the host and answers how long that took.
+    pub fn stop(mut self) -> Duration {
+        let began = std::time::Instant::now();
+        self.runtime.block_on(self.running.take().unwrap().stop());
+        began.elapsed()
+    }
+}
+
 impl Drop for InProcess {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
@@ -129,6 +138,14 @@ pub fn lines_of(id: &str) -> Vec<Value> {
     let log = String::from_utf8_lossy(&log()).into_owned();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line.pointer("/span/request_id").and_then(Value::as_str) == Some(id)).collect()
+}
+
+/// The values of `field` in the log lines with this message, of all tests.
+pub fn logged(message: &str, field: &str) -> Vec<Value> {
+    let log = String::from_utf8_lossy(&log()).into_owned();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let fields = lines.filter_map(|line| line.get("fields").cloned());
+    fields.filter(|fields| fields["message"] == message).map(|fields| fields[field].clone()).collect()
 }
 
 fn log() -> MutexGuard<'static, Vec<u8>> {

@@ -6,6 +6,7 @@
 
 pub mod bridge;
 pub mod engine;
+pub mod fake_engine;
 pub mod http;
 pub mod images;
 pub mod newer;

@@ -2,7 +2,7 @@
 //!
 //! On the engine in memory the clock is tokio's and stands still while there is work, so that minutes of looking take no time; the last test is on the wire.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::memory::Lost;
@@ -55,35 +55,22 @@ async fn a_container_that_nobody_was_told_of_is_removed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_container_is_removed_when_the_engine_is_back() {
-    for function in ["create", "run"] {
-        let away = EngineError::Unavailable("connection refused".to_owned());
+    let away = || EngineError::Unavailable("connection refused".to_owned());
+    let restart = Duration::from_secs(240);
+    for (function, lost_start) in [("create", false), ("run", false), ("run", true)] {
         let (answer, waited, plugin) = outcome(function, |plugin| {
-            plugin.engine.lose(Lost::Made);
-            plugin.engine.fail("remove", away.clone());
-            let engine = Arc::clone(&plugin.engine);
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(240)).await;
-                engine.mend("remove");
-            });
+            plugin.engine.fail_for(restart, "remove", away());
+            match lost_start {
+                false => plugin.engine.lose(Lost::Made),
+                // It was made, and what is lost is the answer to its start.
+                true => plugin.engine.fail("start", EngineError::Lost("connection reset".to_owned())),
+            }
         })
         .await;
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{function}");
         assert!(waited <= Duration::from_secs(2), "{function}: the plugin waited {waited:?}");
         assert_eq!(plugin.engine.names(), ["web-1", "queue"], "{function}");
     }
-    // The same for one that was made and does not start.
-    let (answer, _, plugin) = outcome("run", |plugin| {
-        plugin.engine.fail("start", EngineError::Lost("connection reset".to_owned()));
-        plugin.engine.fail("remove", EngineError::Unavailable("connection refused".to_owned()));
-        let engine = Arc::clone(&plugin.engine);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(240)).await;
-            engine.mend("remove");
-        });
-    })
-    .await;
-    assert!(matches!(answer, Err(Error::Unavailable(_))));
-    assert_eq!(plugin.engine.names(), ["web-1", "queue"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,12 @@
 //! An engine in memory.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::super::backend::Backend;
 use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
@@ -35,8 +37,8 @@ pub(super) struct MemoryEngine {
     acts: Mutex<Vec<String>>,
     /// What every call answers, if anything.
     broken: Mutex<Option<EngineError>>,
-    /// Acts that fail: the first word of each, and how.
-    failing: Mutex<Vec<(&'static str, EngineError)>>,
+    /// Acts that fail: the first word of each, how, and until when; none is for ever.
+    failing: Mutex<Vec<(&'static str, EngineError, Option<Instant>)>>,
     /// What becomes of creates whose answer is lost; none while all are answered.
     losing: Mutex<Option<Lost>>,
 }
@@ -82,12 +84,12 @@ impl MemoryEngine {
 
     /// From now on acts of this kind answer `error`.
     pub(super) fn fail(&self, act: &'static str, error: EngineError) {
-        self.failing.lock().unwrap().push((act, error));
+        self.failing.lock().unwrap().push((act, error, None));
     }
 
-    /// From now on acts of this kind are carried out again.
-    pub(super) fn mend(&self, act: &'static str) {
-        self.failing.lock().unwrap().retain(|(kind, _)| *kind != act);
+    /// For so long, by tokio's clock, acts of this kind answer `error`.
+    pub(super) fn fail_for(&self, time: Duration, act: &'static str, error: EngineError) {
+        self.failing.lock().unwrap().push((act, error, Some(Instant::now() + time)));
     }
 
     /// From now on the answers to creates are lost.
@@ -124,7 +126,8 @@ impl MemoryEngine {
         self.ask()?;
         self.acts.lock().unwrap().push(format!("{act} {object}"));
         let failing = self.failing.lock().unwrap();
-        failing.iter().find(|(kind, _)| *kind == act).map_or(Ok(()), |(_, error)| Err(error.clone()))
+        let mut failures = failing.iter().filter(|(kind, _, until)| *kind == act && until.is_none_or(|until| Instant::now() < until));
+        failures.next().map_or(Ok(()), |(_, error, _)| Err(error.clone()))
     }
 
     fn with<T>(&self, id: &ContainerId, change: impl FnOnce(&mut Container) -> T) -> Result<T, EngineError> {
@@ -169,11 +172,11 @@ impl Backend for MemoryEngine {
 
     async fn inspect_container(&self, name: &ContainerName) -> Result<Bytes, EngineError> {
         self.ask()?;
-        if let Some(Lost::MadeAfter(questions)) = &mut *self.losing.lock().unwrap() {
-            if let Some(left) = questions.checked_sub(1) {
-                *questions = left;
-                return Err(EngineError::NotFound("no such container".to_owned()));
-            }
+        if let Some(Lost::MadeAfter(questions)) = &mut *self.losing.lock().unwrap()
+            && let Some(left) = questions.checked_sub(1)
+        {
+            *questions = left;
+            return Err(EngineError::NotFound("no such container".to_owned()));
         }
         let containers = self.containers.lock().unwrap();
         let by_name = containers.iter().find(|container| container.name == name.as_str() || container.id == name.as_str());
