@@ -1,6 +1,6 @@
 //! An engine that ends, hangs or comes back while the host runs, and a host that is stopped while the engine works for it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +12,23 @@ use wharf_harness::wharf::Wharf;
 use crate::refusals::check_without_engine;
 use crate::site::{Site, check_empty, deployments, eventually, host, is_uuid4, scripted};
 
+/// More than all the buffers between the engine and a client hold.
+const LOG_BYTES: usize = 64 * 1024 * 1024;
+
 /// What is there when somebody says so is answered as soon as the engine is back, by a host that never stopped and by one that was started meanwhile.
 pub fn away_and_back(mut site: Site) {
     let name = site.deploy(&scripted("protocol-adapter", "away", "exec serve"));
+    // A log of which the client has read the beginning when the engine ends.
+    let writer = site.deploy(&scripted("worker", "away-log", &format!("yes 0123456789 | busybox head -c {LOG_BYTES}")));
+    site.wait_for_end(&writer);
+    let (status, _, mut log) = site.api().open("GET", &format!("/deployments/{writer}/log"), &[], &[]).unwrap();
+    let mut seen = vec![0; 1000];
+    log.read_exact(&mut seen).unwrap();
     site.engine.take_away().unwrap();
+    let outcome = log.read_to_end(&mut seen);
+    assert_eq!(status, 200);
+    assert!(outcome.is_err() && seen.len() < LOG_BYTES, "a log that was cut looks like one that ended: {} bytes, {outcome:?}", seen.len());
+    drop(log);
     check_unreachable(&site.api(), &name, Duration::from_secs(5));
     check_without_engine(&site.api());
     let late = host(&deployments(&site.engine));
@@ -32,6 +45,7 @@ pub fn away_and_back(mut site: Site) {
     // It was not stopped by hand, so the engine starts it again.
     eventually("the adapter's own return", || site.record(&name)["status"] == "running");
     site.delete(&name);
+    site.delete(&writer);
 }
 
 /// An engine that takes connections and says nothing: everybody gets an answer, within the plugin's deadline, and its turn afterwards.
