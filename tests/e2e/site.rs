@@ -4,13 +4,14 @@
 //! next one starts another. Stories of one version stand together in the order of the tests, so that this rarely happens.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use wharf_harness::engine::{Engine, Network, ensure_network, ensure_volume};
+use wharf_harness::engine::{self, Engine, Network, ensure_network, ensure_volume};
 use wharf_harness::http::{Client, Response};
 use wharf_harness::wharf::Wharf;
 use wharf_harness::{images, newer, poll, programs};
@@ -25,10 +26,13 @@ pub const NETWORK: &str = "lopco-network";
 /// The volume that they share.
 pub const VOLUME: &str = "data_cache";
 
+/// That of engine 20.10.
+const OLDEST_API: &str = "1.41";
+
 /// The engines that stories are told on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// That of Debian 12.
+    /// That of the distribution.
     Installed,
     /// That of [`newer`].
     Newer,
@@ -85,6 +89,7 @@ impl Site {
             Version::Newer => newer::engine(Network::Bridge),
         };
         let engine = engine.unwrap();
+        announce(version, &engine);
         let client = engine.client();
         images::ensure(&client, SERVER).unwrap();
         images::import(&client, SCRIPT, &["sh", "-c", "eval \"$SCRIPT\""]).unwrap();
@@ -170,6 +175,25 @@ impl Site {
         let path = format!("/containers/create?name={name}");
         self.docker().post_json(&path, specification).unwrap().success("creating").unwrap();
     }
+}
+
+/// Says on which engine the stories are told, where also a passing test is heard, and what that leaves untested.
+///
+/// The distribution's may be any that we support. The oldest is engine 20.10, which speaks API 1.41; a distribution that has moved on
+/// still tells every story.
+#[track_caller]
+fn announce(version: Version, engine: &Engine) {
+    let found = engine::version(&engine.client()).unwrap();
+    let (whose, remark) = match version {
+        Version::Newer => ("newer", String::new()),
+        Version::Installed if found.api == OLDEST_API => ("distribution's", String::new()),
+        Version::Installed => {
+            ("distribution's", format!("; the oldest that is supported, with API {OLDEST_API}, is NOT TESTED on this machine"))
+        }
+    };
+    std::io::stderr().write_all(format!("the {whose} engine is {found}{remark}\n").as_bytes()).unwrap();
+    let minor = |api: &str| api.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
+    assert!(minor(&found.api) >= minor(OLDEST_API), "the {whose} engine is {found}; API {OLDEST_API} is the oldest that is supported");
 }
 
 /// Starts the host's binary with `configuration`.

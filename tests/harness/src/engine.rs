@@ -3,8 +3,11 @@
 //! It has its own `containerd` too. An engine looks for the machine's at `/run/containerd` and takes it if it is there, and then two engines of different
 //! versions would share one.
 //!
+//! What it does to the machine's network, and how it gets along with a firewall, is in [`crate::bridge`] and `firewall.rs`.
+//!
 //! Paths are short on purpose: a Unix socket's is limited to about 108 bytes, and the engine puts long names below ours.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +21,8 @@ use crate::http::Client;
 use crate::process::{Process, search_path};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long one question lasts whether the engine answers. It takes connections before it can.
+const PING_LIMIT: Duration = Duration::from_millis(500);
 
 /// Whether containers have a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct Engine {
     dockerd: Process,
     containerd: Process,
     bridge: Option<Bridge>,
+    /// Whether it has answered since it was started: one that never did need not be asked anything before its end.
+    answers: bool,
     /// Folders of programs, before those of the system.
     programs: Vec<PathBuf>,
     /// Where images and containers are.
@@ -73,6 +80,15 @@ impl Engine {
     /// A program is missing, we are not root, or the engine ended or did not answer within a minute; the message has the last lines of its
     /// log.
     pub fn start(setup: &Setup<'_>) -> anyhow::Result<Engine> {
+        Engine::start_unless(setup, &|| false)
+    }
+
+    /// As [`Engine::start`], but gives up as soon as `unwanted` is true.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::start`], and it was unwanted before it answered. Nothing is left running.
+    pub fn start_unless(setup: &Setup<'_>, unwanted: &dyn Fn() -> bool) -> anyhow::Result<Engine> {
         let runtime = tempfile::Builder::new().prefix("wharf-").tempdir_in("/tmp")?;
         let temporary = match setup.data {
             Some(_) => None,
@@ -87,13 +103,13 @@ impl Engine {
         let bridge = match (setup.network, setup.data) {
             (Network::None, _) => None,
             (Network::Bridge, None) => Some(Bridge::claim()?),
-            (Network::Bridge, Some(_)) => Some(Bridge::lasting()?),
+            (Network::Bridge, Some(_)) => Some(Bridge::lasting(&data.join("bridge"))?),
         };
         let programs: Vec<PathBuf> = setup.programs.iter().map(|folder| folder.to_path_buf()).collect();
-        let containerd = start_containerd(&programs, &data, runtime.path())?;
+        let containerd = start_containerd(&programs, &data, runtime.path(), unwanted)?;
         let dockerd = start_dockerd(&programs, &data, runtime.path(), bridge.as_ref())?;
-        let mut engine = Engine { dockerd, containerd, bridge, programs, data, temporary, runtime };
-        engine.wait_until_ready()?;
+        let mut engine = Engine { dockerd, containerd, bridge, answers: false, programs, data, temporary, runtime };
+        engine.wait_until_ready(unwanted)?;
         Ok(engine)
     }
 
@@ -118,8 +134,7 @@ impl Engine {
     ///
     /// The engine does not answer.
     pub fn version(&self) -> anyhow::Result<String> {
-        let version = self.client().get("/version")?.success("the engine's version")?.json()?;
-        Ok(version.get("Version").and_then(Value::as_str).unwrap_or_default().to_owned())
+        Ok(version(&self.client())?.engine)
     }
 
     /// Makes the engine hang: it takes connections and answers nothing until [`Engine::go_on`].
@@ -139,6 +154,7 @@ impl Engine {
     /// The system cannot say whether it ended.
     pub fn take_away(&mut self) -> anyhow::Result<()> {
         self.dockerd.stop()?;
+        self.answers = false;
         Ok(())
     }
 
@@ -149,13 +165,15 @@ impl Engine {
     /// As [`Engine::start`].
     pub fn return_to_service(&mut self) -> anyhow::Result<()> {
         self.dockerd = start_dockerd(&self.programs, &self.data, self.runtime.path(), self.bridge.as_ref())?;
-        self.wait_until_ready()
+        self.wait_until_ready(&|| false)
     }
 
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let client = self.client();
-        let answers = || client.get("/_ping").is_ok_and(|response| response.status == 200).then_some(());
-        self.dockerd.wait_until(START_LIMIT, "ready", answers)
+    fn wait_until_ready(&mut self, unwanted: &dyn Fn() -> bool) -> anyhow::Result<()> {
+        let client = self.client().with_patience(PING_LIMIT);
+        let answers = || client.get("/_ping").is_ok_and(|response| response.status == 200);
+        wait_unless(unwanted, &mut self.dockerd, answers)?;
+        self.answers = true;
+        Ok(())
     }
 
     /// Stops the engine and waits until it has stopped. What it keeps in a folder of ours is kept.
@@ -164,7 +182,7 @@ impl Engine {
     ///
     /// The system cannot say whether a process ended.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        if self.dockerd.ended()?.is_none() {
+        if self.dockerd.ended()?.is_none() && self.answers {
             self.dockerd.go_on();
             self.tidy_up();
         }
@@ -195,6 +213,39 @@ impl Drop for Engine {
     }
 }
 
+/// What an engine says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Its own (`20.10.24+dfsg1`).
+    pub engine: String,
+    /// The newest of the API that it speaks (`1.41`).
+    pub api: String,
+}
+
+impl Version {
+    /// The first number of the engine's own; 0 if it does not begin with one, as that of an engine that was built without a release.
+    pub fn major(&self) -> u32 {
+        self.engine.split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (API {})", self.engine, self.api)
+    }
+}
+
+/// Asks for the engine's version.
+///
+/// # Errors
+///
+/// The engine does not answer.
+pub fn version(engine: &Client) -> anyhow::Result<Version> {
+    let version = engine.get("/version")?.success("the engine's version")?.json()?;
+    let text = |name: &str| version.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Version { engine: text("Version"), api: text("ApiVersion") })
+}
+
 /// Makes a network whose published ports are for this machine only, unless it is there.
 ///
 /// # Errors
@@ -220,7 +271,7 @@ pub fn ensure_volume(engine: &Client, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_containerd(programs: &[PathBuf], data: &Path, runtime: &Path) -> anyhow::Result<Process> {
+fn start_containerd(programs: &[PathBuf], data: &Path, runtime: &Path, unwanted: &dyn Fn() -> bool) -> anyhow::Result<Process> {
     let socket = runtime.join("containerd.sock");
     let config = runtime.join("containerd.toml");
     std::fs::write(&config, "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n")?;
@@ -236,8 +287,16 @@ fn start_containerd(programs: &[PathBuf], data: &Path, runtime: &Path) -> anyhow
         .arg("--address")
         .arg(&socket);
     let mut containerd = Process::start(command, runtime.join("containerd.log"))?;
-    containerd.wait_until(START_LIMIT, "ready", || socket.exists().then_some(()))?;
+    wait_unless(unwanted, &mut containerd, || socket.exists())?;
     Ok(containerd)
+}
+
+/// Waits until `process` is ready.
+fn wait_unless(unwanted: &dyn Fn() -> bool, process: &mut Process, ready: impl Fn() -> bool) -> anyhow::Result<()> {
+    let probe = || if unwanted() { Some(false) } else { ready().then_some(true) };
+    let is_ready = process.wait_until(START_LIMIT, "ready", probe)?;
+    anyhow::ensure!(is_ready, "gave up waiting for the engine, which is not wanted any more");
+    Ok(())
 }
 
 fn start_dockerd(programs: &[PathBuf], data: &Path, runtime: &Path, bridge: Option<&Bridge>) -> anyhow::Result<Process> {

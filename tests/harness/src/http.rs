@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
+use ureq::AsSendBody;
 use ureq::http::{HeaderMap, Request};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
@@ -25,6 +26,7 @@ pub struct Client {
     agent: ureq::Agent,
     authority: String,
     headers: Vec<(String, String)>,
+    patience: Duration,
 }
 
 /// A response, read to its end.
@@ -41,20 +43,27 @@ pub struct Response {
 impl Client {
     /// A client of the server at `address`.
     pub fn tcp(address: SocketAddr) -> Client {
-        Client { agent: ureq::Agent::new_with_config(config()), authority: address.to_string(), headers: Vec::new() }
+        Client { agent: ureq::Agent::new_with_config(config()), authority: address.to_string(), headers: Vec::new(), patience: PATIENCE }
     }
 
     /// A client of the server that listens on the Unix socket `path`.
     pub fn unix(path: impl Into<PathBuf>) -> Client {
         let agent = ureq::Agent::with_parts(config(), UnixConnector { path: path.into() }, DefaultResolver::default());
         // An address, since a name would be looked up; the connector does not use it.
-        Client { agent, authority: "127.0.0.1".to_owned(), headers: Vec::new() }
+        Client { agent, authority: "127.0.0.1".to_owned(), headers: Vec::new(), patience: PATIENCE }
     }
 
     /// The same client with `name: value` in every request. `host` names the site to ask.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Client {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same client, which waits for the end of an answer at most for `patience` instead of two minutes.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Client {
+        self.patience = patience;
         self
     }
 
@@ -124,12 +133,17 @@ impl Client {
         }
         let context = || format!("no answer to `{method} {path}`");
         let response = match (method, body) {
-            ("GET" | "HEAD", []) => self.agent.run(request.body(())?),
+            ("GET" | "HEAD", []) => self.agent.run(self.limited(request.body(())?)),
             // With its length, even if that is zero: the engine takes a body of unknown length for one with something in it.
-            _ => self.agent.run(request.body(body)?),
+            _ => self.agent.run(self.limited(request.body(body)?)),
         };
         let (head, body) = response.with_context(context)?.into_parts();
         Ok((head.status.as_u16(), head.headers, body.into_reader()))
+    }
+
+    /// `request` with our patience.
+    fn limited<B: AsSendBody>(&self, request: Request<B>) -> Request<B> {
+        self.agent.configure_request(request).timeout_global(Some(self.patience)).build()
     }
 }
 
@@ -188,7 +202,6 @@ fn config() -> ureq::config::Config {
         .http_status_as_error(false)
         .max_redirects(0)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(PATIENCE))
         .proxy(None)
         .user_agent("wharf-harness")
         .build()

@@ -7,6 +7,7 @@
 pub mod bridge;
 pub mod engine;
 pub mod fake_engine;
+mod firewall;
 pub mod http;
 pub mod images;
 pub mod newer;

@@ -1,43 +1,46 @@
-//! Docker engine 28 beside the one that Debian 12 installs, so that the tests run on both ends of what we support.
+//! A newer Docker engine beside the one that the distribution installs, so that the tests run on both ends of what we support.
 //!
 //! Debian's next release has it, and its programs run on Debian 12: they need a C library of 2022. Only `runc` does not, so the installed one is used.
 //! The packages come from Debian's mirror by apt with lists and a cache of its own, and are unpacked, not installed: nothing of the machine
 //! changes. They are kept below the user's cache, and the next run asks nobody.
+//!
+//! No version is pinned: a release that is still being made holds only its newest packages, and a mirror forgets the others. So this is engine [`OLDEST`] or
+//! whatever has followed it on the day of the download; the tests say which, and a machine keeps what it has until its folder is deleted.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
 
-use crate::engine::{Engine, Network, Setup};
+use crate::engine::{self, Engine, Network, Setup};
 use crate::process::{environment, output, search_path};
 
 /// What is unpacked: the engine, and a `containerd` of its time.
 const PACKAGES: [&str; 2] = ["docker.io", "containerd"];
-/// The release that has engine 28.
+/// The release that has it: Debian's next.
 const RELEASE: &str = "forky";
-/// The engine's version, as far as it is checked.
-pub const VERSION: &str = "28.";
+/// The first number of the oldest engine that counts as newer: the release had it when it was chosen.
+pub const OLDEST: u32 = 28;
 
-/// Starts engine 28 with a temporary root. The first time on a machine it downloads 50 MB.
+/// Starts the newer engine with a temporary root. The first time on a machine it downloads 50 MB.
 ///
 /// # Errors
 ///
-/// The packages cannot be had, or as [`Engine::start`].
+/// The packages cannot be had, have an engine that is older than [`OLDEST`], or as [`Engine::start`].
 pub fn engine(network: Network) -> anyhow::Result<Engine> {
     let root = unpacked()?;
     let programs = [root.join("usr/sbin"), root.join("usr/bin")];
     let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
     let engine = Engine::start(&Setup { programs: &programs, network, data: None })?;
-    let version = engine.version()?;
-    anyhow::ensure!(version.starts_with(VERSION), "expected engine {VERSION}, `{}` has {version}", root.display());
+    let version = engine::version(&engine.client())?;
+    anyhow::ensure!(version.major() >= OLDEST, "expected engine {OLDEST} or newer, `{}` has {version}; delete it", root.display());
     Ok(engine)
 }
 
 /// The folder with the unpacked packages, made if it is not there.
 fn unpacked() -> anyhow::Result<PathBuf> {
     let place = cache()?.join("engines");
-    let root = place.join("28");
+    let root = place.join(RELEASE);
     if root.join("usr/sbin/dockerd").is_file() {
         return Ok(root);
     }
@@ -45,7 +48,7 @@ fn unpacked() -> anyhow::Result<PathBuf> {
     // Unpacked beside its place and then renamed: a run that is killed leaves nothing that looks whole.
     let work = tempfile::Builder::new().prefix("new-").tempdir_in(&place)?;
     let new = work.path().join("root");
-    for package in download(work.path()).context("failed to fetch engine 28 from Debian's mirror")? {
+    for package in download(work.path()).context("failed to fetch the newer engine from Debian's mirror")? {
         output(Command::new("dpkg").arg("-x").arg(&package).arg(&new))?;
     }
     if let Err(error) = std::fs::rename(&new, &root) {

@@ -11,7 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How long a process may take to end after SIGTERM before it is killed: twice what the engine needs for containers that do not listen.
 const GRACE: Duration = Duration::from_secs(30);
@@ -103,17 +103,38 @@ impl Process {
     ///
     /// The system cannot say whether it ended.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.stop_within(GRACE)
+    }
+
+    /// As [`Process::stop`], killing it after `grace`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::stop`].
+    pub fn stop_within(&mut self, grace: Duration) -> anyhow::Result<ExitStatus> {
         if let Some(status) = self.ended()? {
             return Ok(status);
         }
         self.signal(Signal::TERM);
         // One that a test has paused would not notice.
         self.signal(Signal::CONT);
-        if let Some(status) = crate::poll(GRACE, || self.ended())? {
+        if let Some(status) = crate::poll(grace, || self.ended())? {
             return Ok(status);
         }
         self.child.kill()?;
         Ok(self.child.wait()?)
+    }
+
+    /// Sends it SIGINT, as Ctrl-C would if it were in the foreground.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Sends SIGINT to it and to whatever it has started and left in its group.
+    pub fn interrupt_group(&self) {
+        if let Some(id) = self.pid() {
+            let _ = kill_process_group(id, Signal::INT);
+        }
     }
 
     /// Stops it in its tracks: it keeps its connections and does nothing. [`Process::go_on`] ends that.
@@ -136,8 +157,12 @@ impl Process {
         states.all(|stat| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T')))
     }
 
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+    }
+
     fn signal(&self, signal: Signal) {
-        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+        if let Some(id) = self.pid() {
             // It may have ended by itself a moment ago, and its id is ours until we wait for it.
             let _ = kill_process(id, signal);
         }

@@ -2,7 +2,11 @@
 //!
 //! A test without its program fails and says what to install. It is skipped only when `E2E=skip` is set, and then it says so: a green run
 //! that silently tested nothing is worse than a red one.
+//!
+//! `cargo test` keeps what a passing test prints to itself, which is decided in `print!` and its kin; so the line is written to standard error directly.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::process;
@@ -72,15 +76,21 @@ pub fn packages(programs: &[Program]) -> Vec<&'static str> {
     packages
 }
 
-/// Whether tests that need `programs` are to be left out: the environment says `E2E=skip`. Prints a line if so.
+/// Whether tests that need `programs` are to be left out: the environment says `E2E=skip`. If so, prints a line with the name of the test that asks, and adds the
+/// line to the file that the variable `E2E_LEFT_OUT` names, if there is one.
 ///
 /// # Errors
 ///
 /// They are not to be left out, and a program is missing or we are not root, as the engine must be.
-#[expect(clippy::print_stderr, reason = "leaving a test out must be seen")]
 pub fn skip(programs: &[Program]) -> anyhow::Result<bool> {
     if process::environment("E2E").is_some_and(|value| value == "skip") {
-        eprintln!("left out, since E2E=skip: a test that needs {}", packages(programs).join(", "));
+        let thread = std::thread::current();
+        let line = format!("{} (needs {})\n", thread.name().unwrap_or("a test"), packages(programs).join(", "));
+        // In one piece: other tests write at the same time.
+        std::io::stderr().write_all(format!("left out, since E2E=skip: {line}").as_bytes())?;
+        if let Some(list) = process::environment("E2E_LEFT_OUT") {
+            OpenOptions::new().create(true).append(true).open(list)?.write_all(line.as_bytes())?;
+        }
         return Ok(true);
     }
     let hint = "or set E2E=skip to leave these tests out";

@@ -93,8 +93,18 @@ impl Wharf {
     /// # Errors
     ///
     /// The system cannot say whether it ended.
-    pub fn stop(mut self) -> anyhow::Result<ExitStatus> {
-        self.process.stop()
+    pub fn stop(self) -> anyhow::Result<ExitStatus> {
+        Ok(self.end()?.0)
+    }
+
+    /// As [`Wharf::stop`], and answers what it had logged by then too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Wharf::stop`].
+    pub fn end(mut self) -> anyhow::Result<(ExitStatus, String)> {
+        let status = self.process.stop()?;
+        Ok((status, self.process.log_text()))
     }
 }
 

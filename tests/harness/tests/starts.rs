@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail at any line")]
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
-use wharf_harness::engine::{Engine, Network, ensure_network, ensure_volume};
+use wharf_harness::engine::{Engine, Network, Setup, ensure_network, ensure_volume};
 use wharf_harness::http::Client;
 use wharf_harness::registry::{PASSWORD, Registry, USER};
-use wharf_harness::{images, newer, poll, programs};
+use wharf_harness::{images, newer, poll, process, programs};
 
 #[test]
 fn the_installed_engine_publishes_ports_and_has_named_networks() {
@@ -18,10 +20,28 @@ fn the_installed_engine_publishes_ports_and_has_named_networks() {
 }
 
 #[test]
-fn engine_28_publishes_ports_and_has_named_networks() {
+fn the_newer_engine_publishes_ports_and_has_named_networks() {
     if !programs::skip(programs::ENGINE).unwrap() {
         check_engine(&mut newer::engine(Network::Bridge).unwrap());
     }
+}
+
+/// As on a machine with an engine of its own, or with ufw. In a network namespace, so that this machine's firewall stays as it is.
+#[test]
+fn containers_reach_each_other_through_a_firewall_that_drops() {
+    if programs::skip(programs::ENGINE).unwrap() {
+        return;
+    }
+    let script = "ip link set dev lo up
+        iptables -P FORWARD DROP
+        echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables
+        \"$0\" --exact the_installed_engine_publishes_ports_and_has_named_networks
+        iptables -S FORWARD";
+    let mut inside = Command::new("unshare");
+    inside.args(["--net", "sh", "-e", "-c", script]).arg(std::env::current_exe().unwrap());
+    let printed = process::output(inside.env("PATH", process::search_path(&[]).unwrap())).unwrap();
+    assert!(printed.contains("1 passed"), "{printed}");
+    assert!(printed.ends_with("-P FORWARD DROP\n"), "the rules went with the engine: {printed}");
 }
 
 #[test]
@@ -29,6 +49,19 @@ fn an_engine_that_hangs_still_ends() {
     if !programs::skip(programs::ENGINE).unwrap() {
         Engine::temporary(Network::None).unwrap().pause();
     }
+}
+
+#[test]
+fn an_engine_that_is_not_wanted_any_more_is_not_waited_for() {
+    if programs::skip(programs::ENGINE).unwrap() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let setup = Setup { programs: &[], network: Network::Bridge, data: Some(data.path()) };
+    let error = Engine::start_unless(&setup, &|| data.path().join("docker").exists()).unwrap_err();
+    assert!(error.to_string().contains("not wanted"), "{error:#}");
+    let index = std::fs::read_to_string(data.path().join("bridge")).unwrap();
+    assert!(!Path::new("/sys/class/net").join(format!("wharf{}", index.trim())).exists());
 }
 
 #[test]
