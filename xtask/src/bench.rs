@@ -21,6 +21,7 @@ use wharf_harness::http::Client;
 use wharf_harness::process::Process;
 use wharf_harness::{poll_every, programs};
 
+use crate::stop::Stop;
 use crate::wrk::{self, Measurement};
 use crate::{cargo, packages, step, toolchain};
 
@@ -64,19 +65,19 @@ struct Row {
 ///
 /// # Errors
 ///
-/// Something is missing, a build fails, or a request fails.
-pub(crate) fn http(json: Option<&Path>, seconds: u64) -> anyhow::Result<()> {
-    packages::ensure(&[programs::WRK], "which makes the load")?;
-    toolchain::ensure_wasm_target()?;
-    let binary = cargo::build_host()?;
-    let component = cargo::build_components(&["guest-bench".to_owned()])?.remove(0);
+/// Something is missing, a build fails, a request fails, or we were asked to stop. The host has ended in any case.
+pub(crate) fn http(json: Option<&Path>, seconds: u64, stop: &Stop) -> anyhow::Result<()> {
+    packages::ensure(&[programs::WRK], "which makes the load", stop)?;
+    toolchain::ensure_wasm_target(stop)?;
+    let binary = cargo::build_host(stop)?;
+    let component = cargo::build_components(&["guest-bench".to_owned()], stop)?.remove(0);
     let site = Site::new(binary, &component)?;
 
     step(&format!("{} starts", STARTS + 1));
-    let mut start = measure_start(&site)?;
+    let mut start = measure_start(&site, stop)?;
     let mut host = site.start(Path::new("/dev/null"))?;
     site.first_answer(&mut host)?;
-    let rows = measure_rows(&site, seconds)?;
+    let rows = measure_rows(&site, seconds, stop)?;
     start.resident_after_load_kib = resident_kib(&host)?;
     host.stop()?;
 
@@ -156,10 +157,11 @@ name = \"bench\"
 }
 
 /// Starts and stops the host: once with an empty code cache, then several times with a full one.
-fn measure_start(site: &Site) -> anyhow::Result<StartReport> {
+fn measure_start(site: &Site, stop: &Stop) -> anyhow::Result<StartReport> {
     let log = site.folder.path().join("log");
     let mut resident = 0;
     let mut start = || {
+        stop.check()?;
         let began = Instant::now();
         let mut host = site.start(&log)?;
         site.first_answer(&mut host)?;
@@ -175,9 +177,12 @@ fn measure_start(site: &Site) -> anyhow::Result<StartReport> {
     Ok(StartReport { cold_ms, warm_ms, resident_kib: resident, resident_after_load_kib: 0 })
 }
 
-fn measure_rows(site: &Site, seconds: u64) -> anyhow::Result<Vec<Row>> {
+fn measure_rows(site: &Site, seconds: u64, stop: &Stop) -> anyhow::Result<Vec<Row>> {
     let script = site.folder.path().join("done.lua");
-    let measure = |name: &str, connections, seconds| wrk::measure(&script, site.address, &format!("/bench/{name}"), connections, seconds);
+    let measure = |name: &str, connections, seconds| {
+        stop.check()?;
+        wrk::measure(&script, site.address, &format!("/bench/{name}"), connections, seconds)
+    };
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
         step(&format!("{connections} connections: {ROUNDS} rounds of {} rows, {seconds} s each", ROWS.len()));

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use wharf_harness::process::environment;
+use wharf_harness::process::{Process, environment};
 
+use crate::stop::{Asked, Stop};
 use crate::toolchain::WASM_TARGET;
 
 /// The repository's root.
@@ -21,17 +22,33 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `command`, with its output shown.
+/// Runs `command`, with its output shown. If we are asked to stop, it and the compilers that it has started are interrupted.
 ///
 /// # Errors
 ///
-/// It cannot be started or ends without success.
-pub(crate) fn show(command: &mut Command) -> anyhow::Result<()> {
+/// It cannot be started or ends without success, or we were asked to stop. It has ended in any case.
+pub(crate) fn show(command: Command, stop: &Stop) -> anyhow::Result<()> {
+    show_until(command, stop, Process::interrupt_group)
+}
+
+/// As [`show`], with another way to interrupt it, after which it takes the time that it needs.
+///
+/// # Errors
+///
+/// As [`show`].
+pub(crate) fn show_until(command: Command, stop: &Stop, interrupt: fn(&Process)) -> anyhow::Result<()> {
+    stop.check()?;
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy());
     let line = [program.to_string_lossy()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ");
     crate::step(&line);
-    let status = command.status().with_context(|| format!("failed to run `{line}`"))?;
+    let mut process = Process::start_attached(command)?;
+    let Some(status) = stop.wait_for(&mut process)? else {
+        crate::step(&format!("stopping `{line}`"));
+        interrupt(&process);
+        process.wait()?;
+        return Err(Asked.into());
+    };
     anyhow::ensure!(status.success(), "`{line}` ended with {status}");
     Ok(())
 }
@@ -40,9 +57,9 @@ pub(crate) fn show(command: &mut Command) -> anyhow::Result<()> {
 ///
 /// # Errors
 ///
-/// The build fails.
-pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
-    show(&mut cargo(&["build", "--release", "--package", "wharf-host"]))?;
+/// The build fails, or we were asked to stop.
+pub(crate) fn build_host(stop: &Stop) -> anyhow::Result<PathBuf> {
+    show(cargo(&["build", "--release", "--package", "wharf-host"]), stop)?;
     Ok(target().join("release/wharf"))
 }
 
@@ -50,11 +67,11 @@ pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// The build fails.
-pub(crate) fn build_components(packages: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+/// The build fails, or we were asked to stop.
+pub(crate) fn build_components(packages: &[String], stop: &Stop) -> anyhow::Result<Vec<PathBuf>> {
     let mut command = cargo(&["build", "--profile", "plugin", "--target", WASM_TARGET]);
     command.args(packages.iter().flat_map(|package| ["--package", package]));
-    show(&mut command)?;
+    show(command, stop)?;
     let folder = target().join(WASM_TARGET).join("plugin");
     Ok(packages.iter().map(|package| folder.join(format!("{}.wasm", package.replace('-', "_")))).collect())
 }
@@ -63,12 +80,12 @@ pub(crate) fn build_components(packages: &[String]) -> anyhow::Result<Vec<PathBu
 ///
 /// # Errors
 ///
-/// The build fails, or the folder cannot be written.
-pub(crate) fn build_plugins() -> anyhow::Result<()> {
+/// The build fails, the folder cannot be written, or we were asked to stop.
+pub(crate) fn build_plugins(stop: &Stop) -> anyhow::Result<()> {
     let plugins = plugins()?;
     let place = root().join("target/wharf/plugins");
     std::fs::create_dir_all(&place).with_context(|| format!("failed to make `{}`", place.display()))?;
-    for (plugin, component) in plugins.iter().zip(build_components(&plugins)?) {
+    for (plugin, component) in plugins.iter().zip(build_components(&plugins, stop)?) {
         // Put in place by renaming: a running host that looks at the file sees the old one or the new one.
         let (file, draft) = (place.join(format!("{plugin}.wasm")), place.join(format!(".{plugin}.new")));
         std::fs::copy(&component, &draft).with_context(|| format!("failed to copy `{}`", component.display()))?;

@@ -2,9 +2,14 @@
 //!
 //! A command installs what is missing where it can (as root on Debian), shows each step before it does it, and stops whatever it started. It
 //! is a crate of the workspace and not a script, so that it is checked, tested and read like the rest.
+//!
+//! The exit code is 0, 1 for a failure, 2 for wrong arguments, and 128 and the signal's number when it was asked to stop: 130 after Ctrl-C, `run` included.
 
 mod bench;
 mod cargo;
+mod configuration;
+mod engine;
+mod lock;
 mod packages;
 mod run;
 mod stop;
@@ -17,8 +22,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::stop::{Asked, Stop};
+
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Builds, runs, tests and measures Wharf")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Builds, runs, tests and measures Wharf")]
+#[command(arg_required_else_help = true, flatten_help = true, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,32 +37,38 @@ enum Command {
     /// Builds host and plugins and serves the default site, with an engine of its own if none answers. Ctrl-C stops everything.
     Run {
         /// The configuration to serve.
-        #[arg(long, default_value = "wharf.toml")]
+        #[arg(long, value_name = "FILE", default_value = "wharf.toml")]
         config: PathBuf,
-        /// Where a private engine keeps its images and containers.
-        #[arg(long, default_value = "wharf-data")]
+        /// Where a private engine keeps its images and containers. A later run finds them there.
+        #[arg(long, value_name = "FOLDER", default_value = "wharf-data")]
         data_dir: PathBuf,
     },
-    /// Installs what compiling and testing need, and nothing else. `run` and `test` do it themselves.
-    Prepare,
+    /// Installs what compiling and testing need, and nothing else. `test` does it itself.
+    Prepare(TestArguments),
     /// Runs every test.
-    Test {
-        /// Leaves out the tests that need a Docker engine or a registry.
-        #[arg(long)]
-        skip_engine: bool,
+    Test(TestArguments),
+    /// Measures, and prints a table.
+    #[command(arg_required_else_help = true, flatten_help = true, disable_help_subcommand = true)]
+    Bench {
+        #[command(subcommand)]
+        subject: Bench,
+        /// Writes what the tables show to this file too, as JSON.
+        #[arg(long, global = true, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
-    /// Measures.
-    #[command(subcommand)]
-    Bench(Bench),
+}
+
+#[derive(clap::Args)]
+struct TestArguments {
+    /// Leaves out the tests that need a Docker engine or a registry, and says which.
+    #[arg(long)]
+    skip_engine: bool,
 }
 
 #[derive(Subcommand)]
 enum Bench {
     /// Requests per second of native handlers and of plugins on one listener, start-up time, memory.
     Http {
-        /// Writes what the tables show to this file.
-        #[arg(long)]
-        json: Option<PathBuf>,
         /// How long each of the 36 measurements takes.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
@@ -62,18 +76,26 @@ enum Bench {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Run { config, data_dir } => run::run(&config, &data_dir),
-        Command::Prepare => test::prepare(),
-        Command::Test { skip_engine } => test::run(skip_engine),
-        Command::Bench(Bench::Http { json, seconds }) => bench::http(json.as_deref(), seconds),
+    let command = Arguments::parse().command;
+    let (outcome, signal) = match Stop::listen() {
+        Ok(stop) => (carry_out(command, &stop), stop.exit_code()),
+        Err(error) => (Err(error), None),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if error.is::<Asked>() {
+        step("stopped");
+    } else {
+        eprintln!("error: {error:#}");
+    }
+    signal.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
+    match command {
+        Command::Run { config, data_dir } => run::run(&config, &data_dir, stop),
+        Command::Prepare(TestArguments { skip_engine }) => test::prepare(skip_engine, stop),
+        Command::Test(TestArguments { skip_engine }) => test::run(skip_engine, stop),
+        Command::Bench { subject: Bench::Http { seconds }, json } => bench::http(json.as_deref(), seconds, stop),
     }
 }
 

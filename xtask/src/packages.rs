@@ -1,19 +1,25 @@
 //! Programs that we start but do not build: installed as root on Debian, asked for elsewhere.
+//!
+//! Nobody sits at the keyboard for us: no package asks a question, the machine's own configuration files stay as they are, no service is started or
+//! restarted. When we are asked to stop, only `apt-get` is told, which stops between two runs of `dpkg`: a package is never left half configured.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use wharf_harness::process::Process;
 use wharf_harness::programs::{self, Program};
 
-use crate::cargo::show;
+use crate::cargo::show_until;
+use crate::step;
+use crate::stop::Stop;
 
 /// Sees to it that `wanted` are installed.
 ///
 /// # Errors
 ///
-/// Some are missing and we cannot install them; the message says what to do, and `otherwise` what else.
-pub(crate) fn ensure(wanted: &[Program], otherwise: &str) -> anyhow::Result<()> {
+/// Some are missing and we cannot install them, and the message says what to do, and `otherwise` what else; or we were asked to stop.
+pub(crate) fn ensure(wanted: &[Program], otherwise: &str, stop: &Stop) -> anyhow::Result<()> {
     let missing = programs::missing(wanted);
     if missing.is_empty() {
         return Ok(());
@@ -22,19 +28,28 @@ pub(crate) fn ensure(wanted: &[Program], otherwise: &str) -> anyhow::Result<()> 
     let names = packages.join(" ");
     anyhow::ensure!(is_debian(), "programs are missing: install what Debian has as {names}, {otherwise}");
     anyhow::ensure!(programs::is_root(), "programs are missing: run `apt-get install {names}` as root, {otherwise}");
-    show(apt_get().args(["-q", "update"]))?;
+    if let Err(error) = apt_get(&["update"], stop) {
+        stop.check()?;
+        // Another apt may hold the lists, for which there is no waiting, or one of the machine's sources may be gone.
+        step(&format!("{error:#}; trying with the lists that are there"));
+    }
     let _quiet = NoServices::begin()?;
-    show(apt_get().args(["-q", "install", "--yes", "--no-install-recommends"]).args(&packages))?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat(), stop)?;
     let still = programs::packages(&programs::missing(wanted));
     anyhow::ensure!(still.is_empty(), "installed {names}, but their programs are not to be found; missing: {}", still.join(" "));
     Ok(())
 }
 
-fn apt_get() -> Command {
+fn apt_get(arguments: &[&str], stop: &Stop) -> anyhow::Result<()> {
     let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("APT_LISTCHANGES_FRONTEND", "none");
+    // Ubuntu's apt restarts services after an installation, and asks which.
+    command.env("NEEDRESTART_SUSPEND", "1").env("NEEDRESTART_MODE", "l");
     // A machine that was just booted is often updating itself.
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300"]);
-    command
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]);
+    // A configuration file that was changed on this machine stays; without a change, the package's default is taken.
+    command.args(["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]).args(arguments);
+    show_until(command, stop, Process::interrupt)
 }
 
 /// While it lives, packages that are installed start no services: an engine or a registry of the machine's own would outlive us, and stand in our way.

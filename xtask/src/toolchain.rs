@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::Context;
 use wharf_harness::process::{environment, output};
 
+use crate::stop::Stop;
+
 /// What plugins are compiled for.
 pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 
@@ -15,16 +17,19 @@ pub(crate) const WASM_TARGET: &str = "wasm32-wasip2";
 ///
 /// # Errors
 ///
-/// The target is missing and rustup cannot add it; the message says what to do.
-pub(crate) fn ensure_wasm_target() -> anyhow::Result<()> {
+/// The target is missing and rustup cannot add it, and the message says what to do; or we were asked to stop.
+pub(crate) fn ensure_wasm_target(stop: &Stop) -> anyhow::Result<()> {
     if has_wasm_target()? {
         return Ok(());
     }
-    crate::step(&format!("rustup target add {WASM_TARGET}"));
-    let added = Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(crate::cargo::root()).status();
+    let mut rustup = Command::new("rustup");
+    rustup.args(["target", "add", WASM_TARGET]).current_dir(crate::cargo::root());
+    let added = crate::cargo::show(rustup, stop);
+    stop.check()?;
+    let problem = added.err().map(|error| format!(" ({error:#})")).unwrap_or_default();
     anyhow::ensure!(
-        added.is_ok_and(|status| status.success()) && has_wasm_target()?,
-        "the Rust target {WASM_TARGET} is missing and could not be added: plugins cannot be compiled. \
+        has_wasm_target()?,
+        "the Rust target {WASM_TARGET} is missing and could not be added{problem}: plugins cannot be compiled. \
          With rustup and a connection to its server run `rustup target add {WASM_TARGET}`; \
          with a toolchain that is not rustup's install that toolchain's package of the target"
     );

@@ -125,6 +125,15 @@ impl Process {
         Ok(self.child.wait()?)
     }
 
+    /// Waits for its end, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot say whether it ended.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
     /// Sends it SIGINT, as Ctrl-C would if it were in the foreground.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
