@@ -53,9 +53,12 @@ fn the_default_configuration_is_checked_and_found_well() {
 
 #[test]
 fn a_missing_grant_is_one_mistake_of_a_configuration_that_can_be_read() {
-    let Checked { code, out, error } = check(&default_configuration().replace("    \"containers.remove\",\n", ""));
+    let configuration = default_configuration().replace("    \"containers.remove\",\n", "");
+    let Checked { code, out, error } = check(&configuration);
     assert_eq!((code, error.as_str()), (Some(1), ""), "{out}");
-    for part in ["  plugin deployments at /: not loaded", "wharf.toml:", "`containers.remove`", "wharf.toml: 1 mistake\n"] {
+    let line = 1 + configuration.lines().position(|line| line == "[[site.plugin]]").unwrap();
+    let place = format!("wharf.toml:{line}:");
+    for part in ["  plugin deployments at /: not loaded", &place, "allow = [\"containers.remove\"]", "wharf.toml: 1 mistake\n"] {
         assert!(out.contains(part), "no `{part}` in\n{out}");
     }
 }

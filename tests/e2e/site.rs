@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ impl Site {
     }
 }
 
-/// Says on which engine the stories are told, where also a passing test is heard, and what that leaves untested.
+/// Says once on which engine the stories are told, where also a passing test is heard, and what that leaves untested.
 ///
 /// The distribution's may be any that we support. The oldest is engine 20.10, which speaks API 1.41; a distribution that has moved on
 /// still tells every story.
@@ -191,7 +191,10 @@ fn announce(version: Version, engine: &Engine) {
             ("distribution's", format!("; the oldest that is supported, with API {OLDEST_API}, is NOT TESTED on this machine"))
         }
     };
-    std::io::stderr().write_all(format!("the {whose} engine is {found}{remark}\n").as_bytes()).unwrap();
+    static SAID: [Once; 2] = [Once::new(), Once::new()];
+    SAID[usize::from(version == Version::Newer)].call_once(|| {
+        std::io::stderr().write_all(format!("the {whose} engine is {found}{remark}\n").as_bytes()).unwrap();
+    });
     let minor = |api: &str| api.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
     assert!(minor(&found.api) >= minor(OLDEST_API), "the {whose} engine is {found}; API {OLDEST_API} is the oldest that is supported");
 }

@@ -8,7 +8,8 @@ use super::{files, none, read};
 const TABLE: &str = "sdk/COMPATIBILITY.md";
 
 #[test]
-fn a_function_is_documented() {
+fn whatever_has_a_name_of_its_own_is_documented() {
+    const TYPES: [&str; 6] = ["enum ", "flags ", "interface ", "record ", "resource ", "variant "];
     let mut complaints = Vec::new();
     for file in files("wit", "wit") {
         let text = read(&file);
@@ -17,12 +18,13 @@ fn a_function_is_documented() {
             let described = lines[..index].iter().rev().find(|line| !line.starts_with('@')).is_some_and(|line| line.starts_with("///"));
             let is_function =
                 [": func(", ": async func(", ": static func("].iter().any(|mark| line.contains(mark)) || line.starts_with("constructor(");
-            if is_function && !line.starts_with("//") && !described {
+            let is_type = TYPES.iter().any(|word| line.starts_with(word));
+            if (is_function || is_type) && !line.starts_with("//") && !described {
                 complaints.push(format!("{file}:{}: {line}", index + 1));
             }
         }
     }
-    none(complaints, "say before it what it does, in which units, what empty means and how it fails");
+    none(complaints, "say before it what it is or does, in which units, what empty means and how it fails");
 }
 
 #[test]

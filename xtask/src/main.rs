@@ -45,22 +45,27 @@ enum Command {
     },
     /// Installs what compiling and testing need, and nothing else. `test` does it itself.
     Prepare(TestArguments),
-    /// Runs every test.
+    /// Runs every test. What is left out is listed in the end.
     Test(TestArguments),
     /// Measures, and prints a table.
     #[command(arg_required_else_help = true, flatten_help = true, disable_help_subcommand = true)]
     Bench {
         #[command(subcommand)]
         subject: Bench,
-        /// Writes what the tables show to this file too, as JSON.
-        #[arg(long, global = true, value_name = "FILE")]
-        json: Option<PathBuf>,
     },
+}
+
+/// What every measurement takes.
+#[derive(clap::Args)]
+struct BenchArguments {
+    /// Writes what the tables show to this file too, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 struct TestArguments {
-    /// Leaves out the tests that need a Docker engine or a registry, and says which.
+    /// Leaves out the tests that need a Docker engine or a registry.
     #[arg(long)]
     skip_engine: bool,
 }
@@ -69,6 +74,8 @@ struct TestArguments {
 enum Bench {
     /// Requests per second of native handlers and of plugins on one listener, start-up time, memory.
     Http {
+        #[command(flatten)]
+        arguments: BenchArguments,
         /// How long each of the 36 measurements takes.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
@@ -95,7 +102,7 @@ fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
         Command::Run { config, data_dir } => run::run(&config, &data_dir, stop),
         Command::Prepare(TestArguments { skip_engine }) => test::prepare(skip_engine, stop),
         Command::Test(TestArguments { skip_engine }) => test::run(skip_engine, stop),
-        Command::Bench { subject: Bench::Http { seconds }, json } => bench::http(json.as_deref(), seconds, stop),
+        Command::Bench { subject: Bench::Http { arguments, seconds } } => bench::http(arguments.json.as_deref(), seconds, stop),
     }
 }
 
