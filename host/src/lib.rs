@@ -12,3 +12,5 @@ mod plugin;
 pub mod serve;
 pub mod settings;
 mod site;
+#[cfg(test)]
+mod testing;

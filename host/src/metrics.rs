@@ -2,23 +2,24 @@
 //!
 //! Lies below everything, so that any part may count. Label sets are looked up once, when a plugin is published, and the handles are
 //! kept ([`RouteMetrics`], [`PluginMetrics`]): on the path of a request nothing is hashed and no string is made. Label values come from configuration and
-//! descriptions, never from requests, so that no client can make the set of series grow.
+//! descriptions, never from requests, so that no client can make the set of series grow. What is counted for each request is counted by each thread for itself, see [`shards`].
 
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::shards::{Histogram, ShardedU64};
 use crate::capability::call::{HostCallObserver, PluginIdentity};
 
-/// Upper bounds of the latency buckets in seconds: from an answer out of memory to the default deadline.
-const LATENCY_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0, 30.0];
+mod shards;
+
+type Counter = counter::Counter<u64, ShardedU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PluginLabels {
@@ -55,14 +56,12 @@ struct FunctionLabels {
     function: &'static str,
 }
 
-type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
-
 /// Every series of one process.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<StatusLabels, Counter>,
-    latency: Histograms<RouteLabels>,
-    queue_wait: Histograms<PluginLabels>,
+    latency: Family<RouteLabels, Histogram>,
+    queue_wait: Family<PluginLabels, Histogram>,
     instantiations: Family<PluginLabels, Counter>,
     traps: Family<TrapLabels, Counter>,
     memory_high_water: Family<PluginLabels, Gauge>,
@@ -73,12 +72,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// All series at zero.
     pub(crate) fn new() -> Metrics {
-        let histogram: fn() -> Histogram = || Histogram::new(LATENCY_BUCKETS);
         let mut metrics = Metrics {
             registry: Registry::with_prefix("wharf"),
             requests: Family::default(),
-            latency: Family::new_with_constructor(histogram),
-            queue_wait: Family::new_with_constructor(histogram),
+            latency: Family::default(),
+            queue_wait: Family::default(),
             instantiations: Family::default(),
             traps: Family::default(),
             memory_high_water: Family::default(),
@@ -86,7 +84,11 @@ impl Metrics {
             denials: Family::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("requests", "Requests answered, by plugin, route and status", metrics.requests.clone());
+        registry.register(
+            "requests",
+            "Requests, by plugin, route and status; 499 is a client that went away before its answer",
+            metrics.requests.clone(),
+        );
         let help = "Time from a request's head to its response's head";
         registry.register_with_unit("request_duration", help, Unit::Seconds, metrics.latency.clone());
         let help = "Time that requests waited for an instance, of those that had to";
@@ -125,24 +127,72 @@ impl Metrics {
         RouteMetrics {
             latency: self.latency.get_or_create_owned(&labels),
             requests: self.requests.clone(),
-            statuses: Mutex::new(Vec::new()),
+            statuses: Known::default(),
             labels,
+        }
+    }
+
+    /// What counts the host calls of one plugin, and of no other.
+    pub(crate) fn host_calls(&self) -> HostCallMetrics {
+        HostCallMetrics {
+            calls: FunctionCounters { family: self.host_calls.clone(), known: Known::default() },
+            denials: FunctionCounters { family: self.denials.clone(), known: Known::default() },
         }
     }
 }
 
-impl HostCallObserver for Metrics {
-    fn called(&self, plugin: &PluginIdentity, function: &'static str) {
-        self.host_calls.get_or_create(&function_labels(plugin, function)).inc();
-    }
+/// Counters that were looked up before: few, so that a list is faster than a map, and read without a lock.
+struct Known<K>(ArcSwap<Vec<(K, Counter)>>);
 
-    fn denied(&self, plugin: &PluginIdentity, function: &'static str) {
-        self.denials.get_or_create(&function_labels(plugin, function)).inc();
+impl<K> Default for Known<K> {
+    fn default() -> Known<K> {
+        Known(ArcSwap::default())
     }
 }
 
-fn function_labels(plugin: &PluginIdentity, function: &'static str) -> FunctionLabels {
-    FunctionLabels { site: plugin.site.clone(), plugin: plugin.plugin.clone(), function }
+impl<K: Copy + PartialEq> Known<K> {
+    /// Counts one for `key`, whose counter is looked up by `find` the first time.
+    fn count(&self, key: K, find: impl FnOnce() -> Counter) {
+        if let Some((_, counter)) = self.0.load().iter().find(|(known, _)| *known == key) {
+            counter.inc();
+            return;
+        }
+        let counter = find();
+        counter.inc();
+        // Two threads that meet the same key at the same time found the same counter, and one of the entries is never read.
+        self.0.rcu(|known| known.iter().cloned().chain([(key, counter.clone())]).collect::<Vec<_>>());
+    }
+}
+
+/// What is counted for the host calls of one plugin.
+pub(crate) struct HostCallMetrics {
+    calls: FunctionCounters,
+    denials: FunctionCounters,
+}
+
+/// A counter for each function of the host that the plugin has called.
+struct FunctionCounters {
+    family: Family<FunctionLabels, Counter>,
+    known: Known<&'static str>,
+}
+
+impl FunctionCounters {
+    fn count(&self, plugin: &PluginIdentity, function: &'static str) {
+        self.known.count(function, || {
+            let labels = FunctionLabels { site: plugin.site.clone(), plugin: plugin.plugin.clone(), function };
+            self.family.get_or_create_owned(&labels)
+        });
+    }
+}
+
+impl HostCallObserver for HostCallMetrics {
+    fn called(&self, plugin: &PluginIdentity, function: &'static str) {
+        self.calls.count(plugin, function);
+    }
+
+    fn denied(&self, plugin: &PluginIdentity, function: &'static str) {
+        self.denials.count(plugin, function);
+    }
 }
 
 /// What is counted for one plugin.
@@ -157,7 +207,7 @@ pub(crate) struct PluginMetrics {
 impl PluginMetrics {
     /// A request had to wait for an instance.
     pub(crate) fn waited(&self, time: Duration) {
-        self.queue_wait.observe(time.as_secs_f64());
+        self.queue_wait.observe(time);
     }
 
     /// An instance was made.
@@ -186,24 +236,19 @@ impl PluginMetrics {
 pub(crate) struct RouteMetrics {
     latency: Histogram,
     requests: Family<StatusLabels, Counter>,
-    /// The statuses seen so far; few, so that a list is faster than a map.
-    statuses: Mutex<Vec<(u16, Counter)>>,
+    /// The statuses seen so far.
+    statuses: Known<u16>,
     labels: RouteLabels,
 }
 
 impl RouteMetrics {
-    /// A request was answered.
+    /// A request was answered, or given up with what stands for a status.
     pub(crate) fn answered(&self, status: u16, time: Duration) {
-        self.latency.observe(time.as_secs_f64());
-        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counter)) = statuses.iter().find(|(seen, _)| *seen == status) {
-            counter.inc();
-            return;
-        }
-        let RouteLabels { site, plugin, route } = self.labels.clone();
-        let counter = self.requests.get_or_create_owned(&StatusLabels { site, plugin, route, status });
-        counter.inc();
-        statuses.push((status, counter));
+        self.latency.observe(time);
+        self.statuses.count(status, || {
+            let RouteLabels { site, plugin, route } = self.labels.clone();
+            self.requests.get_or_create_owned(&StatusLabels { site, plugin, route, status })
+        });
     }
 
     /// The route's pattern, for the log.
@@ -229,5 +274,21 @@ mod tests {
         };
         assert!(text.contains(&format!("{} 2", series(200))), "{text}");
         assert!(text.contains(&format!("{} 1", series(404))), "{text}");
+    }
+
+    #[test]
+    fn host_calls_of_two_generations_are_one_series() {
+        let metrics = Metrics::new();
+        let identity = |generation| PluginIdentity { site: "plant-a".to_owned(), plugin: "deployments".to_owned(), generation };
+        for generation in 1..=2 {
+            let calls = metrics.host_calls();
+            calls.called(&identity(generation), "docker.system-read.version");
+            calls.called(&identity(generation), "docker.system-read.version");
+            calls.denied(&identity(generation), "docker.system-read.version");
+        }
+        let text = metrics.encode().unwrap();
+        let labels = r#"{site="plant-a",plugin="deployments",function="docker.system-read.version"}"#;
+        assert!(text.contains(&format!("wharf_host_calls_total{labels} 4\n")), "{text}");
+        assert!(text.contains(&format!("wharf_host_call_denials_total{labels} 2\n")), "{text}");
     }
 }

@@ -21,7 +21,7 @@ use crate::backend::operations::Operations;
 use crate::http::dispatch::{SharedTable, dispatch};
 use crate::http::server::{Server, Service};
 use crate::http::table::Table;
-use crate::http::{admin, bench};
+use crate::http::{admin, bench, descriptors};
 use crate::metrics::Metrics;
 use crate::plugin::code_cache::CodeCache;
 use crate::plugin::load::Loader;
@@ -31,6 +31,9 @@ use crate::site::{Engines, Site};
 
 /// How long the admin API waits for an engine before it says that it does not answer.
 const ENGINE_PROBE: Duration = Duration::from_secs(2);
+
+/// Clients of the admin API at a time: people and monitoring.
+const ADMIN_CONNECTIONS: usize = 64;
 
 /// What to serve, beyond what the settings say.
 #[derive(Debug, Clone, Default)]
@@ -132,9 +135,11 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
         tracing::error!("{mistake}");
     }
 
-    let sites = listen("sites", server.listen, host.service()).await?;
+    let descriptors = descriptors::raise();
+    tracing::info!(descriptors, "files and sockets that may be open");
+    let sites = listen("sites", server.listen, descriptors::connections(descriptors), host.service()).await?;
     let admin = match server.admin {
-        Some(address) => Some(listen("admin", address, admin::routes(Arc::clone(&host))).await?),
+        Some(address) => Some(listen("admin", address, ADMIN_CONNECTIONS, admin::routes(Arc::clone(&host))).await?),
         None => None,
     };
     Ok(Running { host, sites, admin, grace: Duration::from_secs(server.shutdown_grace_secs) })
@@ -162,9 +167,9 @@ fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> 
     Err(StartError::UnknownSite { name: name.clone(), known })
 }
 
-async fn listen(listener: &'static str, address: SocketAddr, service: impl Service) -> Result<Server, StartError> {
-    let server = Server::start(address, service).await.map_err(|source| StartError::Listen { address, source })?;
-    tracing::info!(listener, address = %server.address, "listening");
+async fn listen(listener: &'static str, address: SocketAddr, max_connections: usize, service: impl Service) -> Result<Server, StartError> {
+    let server = Server::start(address, max_connections, service).await.map_err(|source| StartError::Listen { address, source })?;
+    tracing::info!(listener, address = %server.address, max_connections, "listening");
     Ok(server)
 }
 

@@ -7,6 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::backend::lines::LineMeter;
+
 /// Which plugin is calling. The same for all requests of one generation.
 #[derive(Debug)]
 pub(crate) struct PluginIdentity {
@@ -52,6 +54,10 @@ pub(crate) struct CallContext {
     /// How long one operation may take.
     pub(crate) operation_deadline: Duration,
     pub(crate) observer: Arc<dyn HostCallObserver>,
+    /// How many lines the plugin may still cause.
+    pub(crate) lines: Arc<LineMeter>,
+    /// The first function that was refused in this request because the host calls were used up, and how many calls were.
+    pub(crate) over_quota: Option<(&'static str, u64)>,
 }
 
 impl CallContext {
@@ -68,22 +74,40 @@ impl CallContext {
                 Ok(())
             }
             None => {
-                tracing::warn!(function, "refused a host call over the limit `host_calls`");
+                // Only counted: a guest that asks in a loop would fill the log.
+                self.over_quota.get_or_insert((function, 0)).1 += 1;
                 Err(QuotaExceeded)
             }
         }
     }
 
-    /// Writes a refusal to the audit log and counts it.
+    /// Says once for the request what was refused over the quota. Also when the call is dropped.
+    pub(crate) fn finish(&mut self) {
+        if let Some((function, refused)) = self.over_quota.take()
+            && self.lines.admits()
+        {
+            tracing::warn!(function, refused, "refused host calls over the limit `host_calls`");
+        }
+    }
+
+    /// Counts a refusal, and writes it to the audit log unless the plugin has caused too many lines.
     pub(crate) fn refused(&self, function: &'static str, denied: &Denied) {
         self.observer.denied(&self.identity, function);
-        tracing::warn!(target: "audit", function, action = denied.action, object = denied.object,
-            remedy = denied.remedy, "denied");
+        if tracing::enabled!(target: "audit", tracing::Level::WARN) && self.lines.admits() {
+            tracing::warn!(target: "audit", function, action = denied.action, object = denied.object,
+                remedy = denied.remedy, "denied");
+        }
     }
 
     /// Writes a permission to change something to the audit log. Call it before the act.
     pub(crate) fn permitted(&self, function: &'static str, object: &str) {
         tracing::info!(target: "audit", function, object, "allowed");
+    }
+}
+
+impl Drop for CallContext {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

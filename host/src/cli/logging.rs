@@ -1,22 +1,169 @@
 //! Where log lines go, and how they look: standard error, for people or as JSON.
 //!
 //! Every line of a request carries the fields of its span: the request's id, the site, the plugin and its generation.
+//!
+//! Nobody waits for the log. Lines are written by a thread of their own, many at a time when there are many; a request makes its line and leaves it there. When whoever reads standard error is so slow that
+//! [`WAITING_LINES`] wait, further ones are lost, and a line says how many as soon as there is room.
 
-use std::io::IsTerminal;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::time::Duration;
 
+use tracing::Dispatch;
+use tracing::dispatcher::set_global_default;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::settings::LogFormat;
 
+/// Lines that may wait to be written: some seconds of a busy host's, and a few MiB.
+const WAITING_LINES: usize = 16_384;
+
+/// Bytes that are written at a time.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// How often to look whether lines were lost.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The log. What was logged is written when it is dropped, as far as somebody takes it within a second.
+pub(super) struct Log {
+    lost: ErrorCounter,
+    /// How many lost lines were spoken of.
+    said: usize,
+    _writer: WorkerGuard,
+}
+
 /// Begins to log. `RUST_LOG` wins over `filter`; one that cannot be read is said and done without.
-pub(super) fn start(format: LogFormat, filter: &str) {
+pub(super) fn start(format: LogFormat, filter: &str) -> Log {
     let from_environment = EnvFilter::try_from_default_env();
     let filter = from_environment.unwrap_or_else(|_| EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(SystemTime);
+    let (log, lines) = Log::new(io::stderr(), WAITING_LINES);
     // A second start, as in a test, keeps the first.
-    let _ = match format {
-        LogFormat::Pretty => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().with_current_span(true).with_span_list(false).try_init(),
-    };
+    let _ = set_global_default(dispatch(format, filter, io::stderr().is_terminal(), lines));
+    log
+}
+
+/// What makes lines of events. `colour`: for a terminal.
+fn dispatch<W>(format: LogFormat, filter: EnvFilter, colour: bool, lines: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_timer(SystemTime);
+    match format {
+        LogFormat::Pretty => builder.with_ansi(colour).into(),
+        LogFormat::Json => builder.json().with_current_span(true).with_span_list(false).into(),
+    }
+}
+
+impl Log {
+    fn new(out: impl Write + Send + 'static, waiting_lines: usize) -> (Log, NonBlocking) {
+        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(waiting_lines).thread_name("log");
+        // The thread flushes whenever nothing more waits.
+        let (lines, writer) = builder.finish(BufWriter::with_capacity(WRITE_BYTES, out));
+        (Log { lost: lines.error_counter(), said: 0, _writer: writer }, lines)
+    }
+
+    /// Says what was lost, whenever something was. Never ends.
+    pub(super) async fn report_lost(&mut self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.say_lost();
+        }
+    }
+
+    fn say_lost(&mut self) {
+        let lost = self.lost.dropped_lines();
+        if lost > self.said {
+            tracing::warn!(lost = lost - self.said, "lost lines of the log, since nobody took them in time");
+            // Unless this one was lost too.
+            if self.lost.dropped_lines() == lost {
+                self.said = lost;
+            }
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.say_lost();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Lines;
+    use std::sync::mpsc;
+
+    /// The log that `events` make, as people see it.
+    fn pretty(colour: bool, events: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let log = dispatch(LogFormat::Pretty, EnvFilter::new("trace"), colour, lines.clone());
+        tracing::dispatcher::with_default(&log, events);
+        lines.text()
+    }
+
+    #[test]
+    fn nothing_that_is_logged_forges_a_line_or_steers_a_terminal() {
+        let evil = "x\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m";
+        let text = pretty(false, || {
+            let span = tracing::info_span!("request", request_id = evil, plugin = evil);
+            span.in_scope(|| tracing::info!(path = evil, error = ?io::Error::other(evil), "request"));
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.contains("forged"), "{text}");
+        let shown = text.trim_end();
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    }
+
+    #[test]
+    fn a_plugins_line_is_one_line_for_people_too() {
+        use crate::backend::lines::LineMeter;
+        use crate::bindings::wharf::log::log::Level;
+        use crate::capability::log::LogCtxView;
+
+        let evil = "x\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J";
+        let text = pretty(false, || {
+            let view = LogCtxView { meter: &LineMeter::new(9) };
+            view.write(Level::Info, evil, &[(evil.to_owned(), evil.to_owned())]);
+        });
+        let shown = text.trim_end();
+        assert!(shown.contains("forged") && !shown.chars().any(char::is_control), "{shown:?}");
+    }
+
+    /// A reader of the log that takes nothing until it is told to.
+    struct Blocked(mpsc::Receiver<()>, Lines);
+
+    impl Write for Blocked {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Once the sender is gone nothing blocks any more.
+            let _ = self.0.recv();
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_stops_nobody_and_says_what_was_lost() {
+        let (go, blocked) = mpsc::channel();
+        let lines = Lines::default();
+        let (log, writer) = Log::new(Blocked(blocked, lines.clone()), 10);
+        let long = "x".repeat(WRITE_BYTES);
+        let dispatch = dispatch(LogFormat::Json, EnvFilter::new("info"), false, writer);
+        tracing::dispatcher::with_default(&dispatch, || {
+            // Each is too long to be kept by the thread that writes.
+            (0..100).for_each(|_| tracing::info!(long, "a state"));
+            drop(go);
+            drop(log);
+        });
+        let messages = lines.messages();
+        let written = messages.iter().filter(|message| *message == "a state").count();
+        assert!((10..=12).contains(&written), "{written}");
+        let said = lines.json().into_iter().filter_map(|line| line["fields"]["lost"].as_u64()).sum::<u64>();
+        assert!(said == 0 || said == 100 - written as u64, "{said}");
+    }
 }

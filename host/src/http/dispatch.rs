@@ -68,18 +68,15 @@ async fn serve(
         PluginState::Failed(reason) => return Outcome::NotLoaded { reason: reason.clone(), retry_after: None }.into_response(),
     };
     let limit_bytes = generation.settings.limits.request_mib.saturating_mul(1 << 20);
-    let (body, leftover) = exchange::request_body(body, limit_bytes).await.map_err(|error| match error {
+    let body = exchange::request_body(body, limit_bytes).await.map_err(|error| match error {
         BodyError::TooLarge => problem::of(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is larger than the plugin takes"),
         BodyError::Timeout => problem::of(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time"),
         BodyError::Cut => problem::of(StatusCode::BAD_REQUEST, "The request's body broke off"),
     })?;
     let remote = remote.map(|remote| remote.to_string());
     let request = PluginRequest { parts, body, id, remote: remote.as_deref() };
-    let outcome = call(generation, request).await;
-    if let Some(leftover) = leftover {
-        leftover.drain().await;
-    }
-    outcome.into_response()
+    let response = call(generation, request).await.into_response()?;
+    exchange::with_its_length(&parts.method, response).or_else(|reason| Outcome::GuestError(reason).into_response())
 }
 
 fn span(id: &str, target: &Target<'_>) -> Span {

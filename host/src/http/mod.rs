@@ -5,6 +5,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod bench;
+mod connection;
+pub(crate) mod descriptors;
 pub(crate) mod dispatch;
 pub(crate) mod observe;
 pub(crate) mod problem;

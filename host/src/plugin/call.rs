@@ -99,6 +99,7 @@ async fn run(mut instance: Instance, head: types::RequestHead, body: PluginBody,
         Err(error) => Err(error),
     };
     instance.store.data().stdio.finish();
+    instance.store.data_mut().call.finish();
     Returned { instance, admitted, answer }
 }
 

@@ -2,17 +2,16 @@
 //!
 //! Whatever a plugin answers is checked here, before a byte of it is sent: a response that cannot be sent as it is is the plugin's error, never repaired in silence. Also here: the functions of `wharf:http`.
 
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{Response, StatusCode, request};
+use http::{Method, Response, StatusCode, request};
+use http_body::Body as _;
 use http_body_util::BodyStream;
-use tokio::sync::Mutex;
 use wasmtime::component::Resource;
 
 use super::state::{InstanceState, NotStarted, Started};
@@ -25,9 +24,6 @@ const WHOLE_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client may be silent in the middle of its body.
 const BODY_IDLE: Duration = Duration::from_secs(30);
-
-/// How long a body that nobody wants is still read, so that its client hears the answer and not a broken connection.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Chunks of a started response that may wait for a slow client before the plugin has to.
 const STARTED_CHUNKS: usize = 8;
@@ -51,26 +47,6 @@ pub(crate) enum PluginBody {
     Empty,
     Bytes(Bytes),
     Stream(ByteStream),
-}
-
-/// What a plugin may leave of a request's body.
-///
-/// A client that is still sending hears no answer, and a connection with a body left in it cannot be used again. So what the plugin did not want is read and thrown away.
-pub(crate) struct Leftover(Arc<Mutex<BoxStream<'static, Result<Bytes, StreamError>>>>);
-
-impl Leftover {
-    /// Reads to the end of a body that nobody holds any more, for at most [`LINGER`]. A body that is being answered is left alone.
-    pub(crate) async fn drain(self) {
-        if let Some(stream) = Arc::into_inner(self.0) {
-            discard(stream.into_inner(), LINGER).await;
-        }
-    }
-}
-
-/// Reads and throws away what arrives of `stream`, for at most `patience`.
-async fn discard(mut stream: BoxStream<'static, Result<Bytes, StreamError>>, patience: Duration) {
-    let discarded = async { while let Some(Ok(_) | Err(StreamError::TooLong { .. })) = stream.next().await {} };
-    let _ = tokio::time::timeout(patience, discarded).await;
 }
 
 /// Why a request's body cannot be handed to a plugin.
@@ -105,44 +81,34 @@ pub(crate) fn request_head(parts: &request::Parts, id: &str, mount: &str, remote
     }
 }
 
-/// Reads as much of `body` as crosses whole, and makes a stream of a larger one.
+/// Reads as much of `body` as crosses whole, and makes a stream of a larger one. Reads nothing of one that says that it is too large: a client that asks first (`Expect: 100-continue`)
+/// then sends nothing of it.
 ///
 /// # Errors
 ///
 /// [`BodyError`]; a stream that turns out too long later fails with [`StreamError::TooLong`] where it is read.
-pub(crate) async fn request_body(body: Body, limit_bytes: u64) -> Result<(PluginBody, Option<Leftover>), BodyError> {
-    let hint = http_body::Body::size_hint(&body);
+pub(crate) async fn request_body(body: Body, limit_bytes: u64) -> Result<PluginBody, BodyError> {
+    let hint = body.size_hint();
     if hint.exact() == Some(0) {
-        return Ok((PluginBody::Empty, None));
+        return Ok(PluginBody::Empty);
     }
-    let mut stream = limited(body, limit_bytes).fuse().boxed();
     if hint.lower() > limit_bytes {
-        discard(stream, LINGER).await;
         return Err(BodyError::TooLarge);
     }
+    let mut stream = limited(body, limit_bytes).boxed();
     let mut start = Vec::new();
     while start.len() <= WHOLE_BODY_BYTES {
         match stream.next().await {
             Some(Ok(chunk)) => start.extend_from_slice(&chunk),
-            Some(Err(StreamError::TooLong { .. })) => {
-                discard(stream, LINGER).await;
-                return Err(BodyError::TooLarge);
-            }
+            Some(Err(StreamError::TooLong { .. })) => return Err(BodyError::TooLarge),
             Some(Err(StreamError::Timeout)) => return Err(BodyError::Timeout),
             Some(Err(StreamError::Cut(_) | StreamError::Over)) => return Err(BodyError::Cut),
-            None if start.is_empty() => return Ok((PluginBody::Empty, None)),
-            None => return Ok((PluginBody::Bytes(start.into()), None)),
+            None if start.is_empty() => return Ok(PluginBody::Empty),
+            None => return Ok(PluginBody::Bytes(start.into())),
         }
     }
     let start = futures_util::stream::iter([Ok(Bytes::from(start))]);
-    let rest = Arc::new(Mutex::new(stream));
-    let leftover = Leftover(Arc::clone(&rest));
-    // Nobody else takes the lock while the plugin holds the stream.
-    let rest = futures_util::stream::unfold(rest, |rest| async {
-        let item = rest.lock().await.next().await;
-        item.map(|item| (item, rest))
-    });
-    Ok((PluginBody::Stream(ByteStream::new(start.chain(rest))), Some(leftover)))
+    Ok(PluginBody::Stream(ByteStream::new(start.chain(stream))))
 }
 
 /// The data of `body`, as long as it is no longer than `limit_bytes` and never silent for long.
@@ -188,7 +154,6 @@ pub(crate) fn response(record: types::Response, state: &mut InstanceState, limit
             if bytes.len() as u64 > limit_bytes {
                 return Err(format!("the body has {} bytes, the limit `response_mib` allows {limit_bytes}", bytes.len()));
             }
-            check_length(&headers, bytes.len())?;
             Body::from(bytes)
         }
         types::ResponseBody::Stream(stream) => {
@@ -236,12 +201,72 @@ pub(crate) fn response_head(status: u16, fields: &[types::Field]) -> Result<(Sta
     Ok((status, headers))
 }
 
-fn check_length(headers: &HeaderMap, length: usize) -> Result<(), String> {
-    let mut said = headers.get_all(CONTENT_LENGTH).iter();
-    match said.find(|said| said.as_bytes() != length.to_string().as_bytes()) {
-        Some(said) => Err(format!("`content-length` says {said:?}, the body has {length} bytes")),
-        None => Ok(()),
+/// `response` to a request of `method`, if its `content-length` is right; one that is not known yet is checked while it is sent, and the body breaks off where it would go wrong.
+///
+/// # Errors
+///
+/// Why it cannot be sent.
+pub(crate) fn with_its_length(method: &Method, response: Response<Body>) -> Result<Response<Body>, String> {
+    let Some(said) = said_length(response.headers())? else { return Ok(response) };
+    let status = response.status();
+    if status == StatusCode::NO_CONTENT {
+        return Err("a response with status 204 has no `content-length`".to_owned());
     }
+    let has = response.body().size_hint().exact();
+    let no_body = method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
+    if no_body && has.is_none_or(|has| has == 0 || status == StatusCode::NOT_MODIFIED) {
+        // It says how long the answer to a GET would be. A body of unknown length, since hyper leaves the field out when it knows that there is no body.
+        return Ok(response.map(|_| Body::from_stream(futures_util::stream::empty::<io::Result<Bytes>>())));
+    }
+    match has {
+        Some(has) if has != said => Err(format!("`content-length` says {said}, the body has {has} bytes")),
+        Some(_) => Ok(response),
+        None => Ok(response.map(|body| Body::from_stream(of_length(BodyStream::new(body), said)))),
+    }
+}
+
+/// What `content-length` says; none if it is not there.
+fn said_length(headers: &HeaderMap) -> Result<Option<u64>, String> {
+    let mut length = None;
+    for said in headers.get_all(CONTENT_LENGTH) {
+        let digits = said.to_str().ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let said = digits.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| format!("`content-length` says {said:?}"))?;
+        if length.is_some_and(|length| length != said) {
+            return Err(format!("`content-length` says {said} and something else"));
+        }
+        length = Some(said);
+    }
+    Ok(length)
+}
+
+/// `frames`, as long as they have exactly `said` bytes. The last chunk waits for the end: when it is out, the client takes the body for whole.
+fn of_length(frames: BodyStream<Body>, said: u64) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
+    let state = (Some(frames), said, None::<Bytes>);
+    futures_util::stream::try_unfold(state, |(frames, mut left, mut last)| async move {
+        let Some(mut frames) = frames else { return Ok(None) };
+        while let Some(frame) = frames.next().await {
+            let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+            if data.is_empty() {
+                continue;
+            }
+            left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("more"))?;
+            if left == 0 {
+                last = Some(data);
+                continue;
+            }
+            return Ok(Some((data, (Some(frames), left, last))));
+        }
+        match left {
+            0 => Ok(last.map(|data| (data, (None, left, None)))),
+            _ => Err(broken("fewer")),
+        }
+    })
+}
+
+/// The end of a body that has `what` bytes than its `content-length`. Said in the log, since the head is out.
+fn broken(what: &'static str) -> io::Error {
+    tracing::error!("cut a response off: its body has {what} bytes than its `content-length`");
+    io::Error::other("the body is not as long as its `content-length`")
 }
 
 fn error_record(error: StreamError) -> types::Error {
@@ -304,5 +329,69 @@ impl outgoing::HostBodyWriter for InstanceState {
     fn drop(&mut self, writer: Resource<BodyWriter>) -> wasmtime::Result<()> {
         self.table.delete(writer)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A response with `length` as its field and `body`, to `method`: the body that is sent, or the error before or while it is.
+    #[track_caller]
+    fn check(method: Method, status: u16, length: &[&'static str], body: Body, expected: Result<&str, &str>) {
+        let mut response = Response::builder().status(status);
+        for length in length {
+            response = response.header(CONTENT_LENGTH, *length);
+        }
+        let sent = with_its_length(&method, response.body(body).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let sent = sent.and_then(|response| {
+            let read = axum::body::to_bytes(response.into_body(), usize::MAX);
+            runtime.block_on(read).map_err(|error| error.to_string())
+        });
+        assert_eq!(sent.as_deref(), expected.map(str::as_bytes).map_err(str::to_owned).as_ref().copied());
+    }
+
+    fn chunks(chunks: &'static [&'static str]) -> Body {
+        Body::from_stream(futures_util::stream::iter(chunks.iter().map(|chunk| Ok::<_, io::Error>(Bytes::from(*chunk)))))
+    }
+
+    #[test]
+    fn a_length_that_the_body_does_not_have_is_not_sent() {
+        check(Method::GET, 200, &["4"], Body::from("four"), Ok("four"));
+        check(Method::GET, 200, &["4", "4"], Body::from("four"), Ok("four"));
+        check(Method::GET, 200, &["5"], Body::from("four"), Err("`content-length` says 5, the body has 4 bytes"));
+        check(Method::GET, 200, &["5"], Body::empty(), Err("`content-length` says 5, the body has 0 bytes"));
+        check(Method::GET, 200, &["4", "5"], Body::from("four"), Err("`content-length` says 5 and something else"));
+        check(Method::GET, 200, &["+4"], Body::from("four"), Err("`content-length` says \"+4\""));
+        check(Method::GET, 200, &[""], Body::empty(), Err("`content-length` says \"\""));
+        check(Method::GET, 204, &["0"], Body::empty(), Err("a response with status 204 has no `content-length`"));
+    }
+
+    #[test]
+    fn without_a_body_the_length_is_that_of_the_answer_to_a_get() {
+        check(Method::HEAD, 200, &["5"], Body::empty(), Ok(""));
+        check(Method::HEAD, 200, &["5"], chunks(&["x"]), Ok(""));
+        check(Method::HEAD, 200, &["5"], Body::from("four"), Err("`content-length` says 5, the body has 4 bytes"));
+        check(Method::GET, 304, &["5"], Body::empty(), Ok(""));
+        check(Method::GET, 304, &["x"], Body::empty(), Err("`content-length` says \"x\""));
+    }
+
+    #[test]
+    fn a_stream_breaks_off_where_its_length_would_be_wrong() {
+        let broken = Err("the body is not as long as its `content-length`");
+        check(Method::GET, 200, &["4"], chunks(&["fo", "", "ur", ""]), Ok("four"));
+        check(Method::GET, 200, &["0"], chunks(&[]), Ok(""));
+        check(Method::GET, 200, &["5"], chunks(&["fo", "ur"]), broken);
+        check(Method::GET, 200, &["3"], chunks(&["fo", "ur"]), broken);
+        check(Method::GET, 200, &["2"], chunks(&["fo", "ur"]), broken);
+        check(Method::GET, 200, &[], chunks(&["fo", "ur"]), Ok("four"));
+    }
+
+    #[tokio::test]
+    async fn the_last_chunk_waits_for_the_end() {
+        let frames = BodyStream::new(chunks(&["fo", "ur", "!"]));
+        let sent: Vec<_> = of_length(frames, 4).map(|item| item.ok()).collect().await;
+        assert_eq!(sent, [Some(Bytes::from("fo")), None], "the client must not see four bytes");
     }
 }

@@ -88,6 +88,8 @@ impl InstanceParts {
             clock: Arc::new(WallClock::new(start_deadline)),
             operation_deadline: Duration::from_millis(self.limits.operation_deadline_ms),
             observer: Arc::clone(&self.observer),
+            lines: Arc::clone(&self.rooms.lines),
+            over_quota: None,
         };
         let memory_bytes = usize::try_from(self.limits.memory_mib.saturating_mul(1 << 20)).unwrap_or(usize::MAX);
         let state = InstanceState {
@@ -105,6 +107,7 @@ impl InstanceParts {
         store.data_mut().table.set_max_capacity(MAX_HANDLES);
         store.data_mut().wasi_table.set_max_capacity(MAX_HANDLES);
         store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(self.limits.crossing_bytes());
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| Ok(context.data().cpu.tick()?));
         store

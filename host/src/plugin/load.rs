@@ -17,6 +17,7 @@ use super::generation::{Generation, Instances, SharedGeneration};
 use super::instance::{Exports, InstanceParts};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
+use crate::backend::lines::LineMeter;
 use crate::backend::operations::Operations;
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
@@ -24,7 +25,6 @@ use crate::bindings::wharf::http::{outgoing, types};
 use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
-use crate::capability::log::LineMeter;
 use crate::capability::{self, Grants};
 use crate::metrics::Metrics;
 use crate::settings::{Location, Mistake, Mistakes, PluginSettings};
@@ -138,7 +138,7 @@ impl Loader {
                 plugin: settings.name.value.clone(),
                 generation: self.next_generation(site, &settings.name.value),
             }),
-            observer: self.metrics.clone(),
+            observer: Arc::new(self.metrics.host_calls()),
             limits: settings.limits.clone(),
         };
         let linker = linker(&self.runtime, |room, power| settings.grants.allows(room, power)).map_err(|error| here(&error))?;
@@ -192,7 +192,7 @@ impl Loader {
                 lines: Arc::new(LineMeter::new(0)),
             }),
             identity: Arc::new(PluginIdentity { site: String::new(), plugin: String::new(), generation: 0 }),
-            observer: self.metrics.clone(),
+            observer: Arc::new(self.metrics.host_calls()),
             limits,
         };
         let linker = linker(&self.runtime, |_, _| true).map_err(|error| one(at, format!("{error:#}")))?;

@@ -14,10 +14,11 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::meter::CpuMeter;
 use super::stdio::Stdio;
+use crate::backend::lines::LineMeter;
 use crate::capability::call::CallContext;
 use crate::capability::config::{ConfigCtxView, ConfigView, PluginSettingsText};
 use crate::capability::docker::{DockerCtxView, DockerRoom, DockerView};
-use crate::capability::log::{LineMeter, LogCtxView, LogView};
+use crate::capability::log::{LogCtxView, LogView};
 
 /// The rooms as one plugin has them, shared by all its instances.
 pub(crate) struct PluginRooms {

@@ -29,7 +29,7 @@ pub struct Limits {
     pub queue_ms: u64,
     /// Size of a request's body, in MiB. A larger one is answered 413.
     pub request_mib: u64,
-    /// Size of a response's body that crosses whole, in MiB. Streams have no limit: the host never holds them.
+    /// Size of a response's body that crosses whole, in MiB. Streams have no limit: the host never holds them. What one host call may carry follows from it.
     pub response_mib: u64,
     /// Host calls of one request.
     pub host_calls: u64,
@@ -79,7 +79,17 @@ impl Default for Limits {
     }
 }
 
+/// What may cross beside a body: a head of many fields, a list of names, a specification.
+const BESIDE_A_BODY_BYTES: u64 = 1 << 20;
+
 impl Limits {
+    /// The most that the guest may hand to the host in one call, or in its answer: a response, or a request's body that it holds whole, and what goes beside it. Without a bound a list that
+    /// names one string a million times would be a million strings in the host. A guest that hands over more traps.
+    pub(crate) fn crossing_bytes(&self) -> usize {
+        let body_mib = self.response_mib.max(self.request_mib.min(self.memory_mib));
+        usize::try_from(body_mib.saturating_mul(1 << 20).saturating_add(BESIDE_A_BODY_BYTES)).unwrap_or(usize::MAX)
+    }
+
     /// Every limit with the values it may have.
     pub(crate) const KEYS: &'static [LimitKey] = &[
         LimitKey { key: "memory_mib", range: 1..=4096, field: |limits| &mut limits.memory_mib },

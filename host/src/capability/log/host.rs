@@ -1,10 +1,9 @@
 //! The functions of `wharf:log/log`, and the one way for a plugin's line into the host's log.
 
 use std::borrow::Cow;
-use std::time::Instant;
 
-use super::meter::Admission;
 use super::{LogCtxView, MAX_LINE_BYTES};
+use crate::backend::lines::printable;
 use crate::bindings::wharf::log::log::{Host, Level};
 
 impl Host for LogCtxView<'_> {
@@ -14,55 +13,59 @@ impl Host for LogCtxView<'_> {
 }
 
 impl LogCtxView<'_> {
-    /// Writes one line as the plugin's, unless the plugin has written too many.
+    /// Writes one line as the plugin's, unless nobody wants it or the plugin has written too many.
     pub(crate) fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
-        let dropped_before = match self.meter.admit(Instant::now()) {
-            Admission::Write { dropped_before } => dropped_before,
-            Admission::Drop => return,
-        };
-        if dropped_before > 0 {
-            tracing::warn!(target: "plugin", dropped_before, "dropped lines over the limit `log_lines_per_second`");
+        // The levels of tracing are constants of a call site.
+        macro_rules! write_at {
+            ($level:ident) => {
+                // Asked first: a line that nobody wants takes no other's place, and costs nothing.
+                if tracing::enabled!(target: "plugin", tracing::Level::$level) && self.meter.admits() {
+                    let Line { message, fields } = Line::new(message, fields);
+                    let fields = fields.as_deref();
+                    tracing::event!(target: "plugin", tracing::Level::$level, fields, "{message}");
+                }
+            };
         }
-        let message = cut(message);
-        // tracing wants field names at compile time, so a plugin's fields travel as one JSON object.
-        let fields = (!fields.is_empty()).then(|| as_json(fields));
-        let fields = fields.as_deref();
         match level {
-            Level::Error => tracing::error!(target: "plugin", fields, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", fields, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", fields, "{message}"),
-            Level::Debug => tracing::debug!(target: "plugin", fields, "{message}"),
-            Level::Trace => tracing::trace!(target: "plugin", fields, "{message}"),
+            Level::Error => write_at!(ERROR),
+            Level::Warn => write_at!(WARN),
+            Level::Info => write_at!(INFO),
+            Level::Debug => write_at!(DEBUG),
+            Level::Trace => write_at!(TRACE),
         }
     }
 }
 
-/// `fields` as a JSON object; a name that occurs twice stays twice.
-fn as_json(fields: &[(String, String)]) -> String {
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{}:{}", serde_json::Value::from(cut(name)), serde_json::Value::from(cut(value))))
-        .collect();
+/// What is written of a line: [`MAX_LINE_BYTES`] for all of it, before quotes and the like.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    pub(super) message: Cow<'a, str>,
+    /// tracing wants field names at compile time, so a plugin's fields travel as one JSON object. A name that occurs twice stays twice.
+    pub(super) fields: Option<String>,
+}
+
+impl Line<'_> {
+    pub(super) fn new<'a>(message: &'a str, fields: &[(String, String)]) -> Line<'a> {
+        let mut budget = MAX_LINE_BYTES;
+        let message = printable(message, &mut budget);
+        let fields = (!fields.is_empty()).then(|| as_json(fields, budget));
+        Line { message, fields }
+    }
+}
+
+/// `fields` as a JSON object, as far as `budget` goes; a last one says how many are missing.
+fn as_json(fields: &[(String, String)], mut budget: usize) -> String {
+    /// Quotes, colon and comma.
+    const FRAME_BYTES: usize = 6;
+    let mut pairs = Vec::new();
+    for (index, (name, value)) in fields.iter().enumerate() {
+        if budget == 0 {
+            pairs.push(format!("\"…\":\"{} more\"", fields.len() - index));
+            break;
+        }
+        budget = budget.saturating_sub(FRAME_BYTES);
+        let (name, value) = (printable(name, &mut budget), printable(value, &mut budget));
+        pairs.push(format!("{}:{}", serde_json::Value::from(name), serde_json::Value::from(value)));
+    }
     format!("{{{}}}", pairs.join(","))
-}
-
-/// `text` with control characters escaped, so that a plugin cannot forge lines, and no longer than a line may be.
-pub(super) fn cut(text: &str) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(MAX_LINE_BYTES);
-    let (shown, rest) = text.split_at(end);
-    if rest.is_empty() && !shown.chars().any(char::is_control) {
-        return Cow::Borrowed(shown);
-    }
-    let mut line = String::with_capacity(shown.len());
-    for character in shown.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    if !rest.is_empty() {
-        line.push('…');
-    }
-    Cow::Owned(line)
 }

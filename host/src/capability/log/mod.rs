@@ -1,21 +1,19 @@
 //! The room `log`: lines from plugins in the host's log. WIT: `wit/log`. No grant: every plugin may speak.
 //!
-//! Units and limits: a line is cut at [`MAX_LINE_BYTES`]; a plugin over `log_lines_per_second` loses lines, and one line says how many. What a plugin
-//! prints to standard output and standard error comes here too, as levels `info` and `warn`.
+//! Units and limits: a line is cut at [`MAX_LINE_BYTES`]; a plugin over `log_lines_per_second` loses lines, and one line says how many. Lines that the log's filter does not want
+//! are not counted. What a plugin prints to standard output and standard error comes here too, as levels `info` and `warn`.
 
 use wasmtime::component::{HasData, Linker};
 
 use super::Interface;
+use crate::backend::lines::LineMeter;
 use crate::bindings::wharf::log::log;
 
 mod host;
-mod meter;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use meter::LineMeter;
-
-/// The longest message, and the longest field: 8 KiB.
+/// The longest line, its message and all its fields together: 8 KiB.
 pub(crate) const MAX_LINE_BYTES: usize = 8 * 1024;
 
 /// What the room needs of the instance that calls it.

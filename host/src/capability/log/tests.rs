@@ -1,31 +1,42 @@
 //! What may reach the log, and how much of it.
 
-use std::time::{Duration, Instant};
+use super::host::Line;
+use super::{LogCtxView, MAX_LINE_BYTES};
+use crate::backend::lines::LineMeter;
+use crate::bindings::wharf::log::log::Level;
 
-use super::MAX_LINE_BYTES;
-use super::host::cut;
-use super::meter::{Admission, LineMeter};
-
-#[test]
-fn a_line_cannot_forge_another() {
-    assert_eq!(cut("plain ünïcode"), "plain ünïcode");
-    assert_eq!(cut("a\n2026 ERROR b\u{1b}[31m"), "a\\n2026 ERROR b\\u{1b}[31m");
+fn fields(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 #[test]
-fn a_long_line_is_cut_between_characters() {
-    let long = "ä".repeat(MAX_LINE_BYTES);
-    let line = cut(&long);
-    assert!(line.ends_with("ä…"));
-    assert!(line.len() <= MAX_LINE_BYTES + '…'.len_utf8());
+fn fields_travel_as_one_object_and_cannot_forge_a_line() {
+    let line = Line::new("a\nb", &fields(&[("name", "x\ny"), ("name", "\"")])).fields.unwrap();
+    assert_eq!(line, r#"{"name":"x\\ny","name":"\""}"#);
+    assert_eq!(Line::new("a", &[]).fields, None);
 }
 
 #[test]
-fn a_plugin_that_shouts_loses_lines_and_the_next_one_counts_them() {
-    let meter = LineMeter::new(2);
-    let start = Instant::now();
-    let later = start + Duration::from_secs(2);
-    let admissions: Vec<_> = [start, start, start, start, later].map(|now| meter.admit(now)).into();
-    let write = |dropped_before| Admission::Write { dropped_before };
-    assert_eq!(admissions, [write(0), write(0), Admission::Drop, Admission::Drop, write(2)]);
+fn a_line_has_one_budget_for_its_message_and_all_its_fields() {
+    let long = "x".repeat(MAX_LINE_BYTES - 100);
+    let many = fields(&[("name", "value"); 1_000]);
+    let Line { message, fields } = Line::new(&long, &many);
+    let fields = fields.unwrap();
+    assert_eq!(message, long);
+    assert!(fields.len() < 150, "{fields}");
+    let shown: serde_json::Value = serde_json::from_str(&fields).unwrap();
+    assert_eq!(shown["…"], "993 more", "{fields}");
+}
+
+#[test]
+fn a_line_that_nobody_wants_takes_no_others_place() {
+    let meter = LineMeter::new(1);
+    let view = LogCtxView { meter: &meter };
+    let quiet = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(std::io::sink).finish();
+    tracing::subscriber::with_default(quiet, || {
+        view.write(Level::Debug, "a detail", &[]);
+        assert!(meter.admits(), "the detail was not counted");
+        view.write(Level::Info, "a state", &[]);
+        assert!(!meter.admits());
+    });
 }

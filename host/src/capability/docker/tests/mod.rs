@@ -18,6 +18,7 @@ use wasmtime::component::ResourceTable;
 
 use super::super::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
 use super::{DockerCtxView, DockerGrant, DockerRoom};
+use crate::backend::lines::LineMeter;
 use crate::backend::operations::Operations;
 use crate::settings::section::read_for_test;
 use memory::MemoryEngine;
@@ -77,6 +78,8 @@ impl Plugin {
             clock: Arc::new(WallClock::new(Duration::from_secs(30))),
             operation_deadline: Duration::from_secs(10),
             observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
+            lines: Arc::new(LineMeter::new(100)),
+            over_quota: None,
         };
         Plugin { room: room(Arc::clone(&engine)), call, table: ResourceTable::new(), engine, denials }
     }
