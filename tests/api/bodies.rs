@@ -48,3 +48,38 @@ fn a_stream_over_the_limit_is_413_in_the_plugins_words() {
     let answer = chunked(&reader(), 17, true);
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
+
+/// All that a client hears that sends `head` and nothing more.
+fn heard(host: &InProcess, head: &str) -> String {
+    String::from_utf8(exchange(host.address(), head.as_bytes()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_client_that_asks_first_is_not_asked_for_a_body_that_is_too_large() {
+    let host = reader();
+    let asks = |length: usize| format!("POST /read HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n");
+    let answer = heard(&host, &asks((1 << 20) + 1));
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("connection: close\r\n"), "{answer}");
+    let answer = heard(&host, &format!("{}abcdePOST /none HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", asks(5)));
+    assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("HTTP/1.1 404"), "the connection goes on: {answer}");
+}
+
+#[test]
+fn an_answer_does_not_wait_for_a_body_that_nobody_reads() {
+    let host = reader();
+    // Its head and a little more: what is whole would be waited for.
+    let sent = "x".repeat(65 << 10);
+    let answer = heard(&host, &format!("POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n{sent}"));
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close\r\n"), "{answer}");
+    assert!(answer.ends_with("did not read it"), "{answer}");
+}
+
+#[test]
+fn a_client_that_sends_everything_first_hears_an_answer_that_was_given_before() {
+    let host = reader();
+    let mut message = format!("POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 32 << 20).into_bytes();
+    message.resize(message.len() + (32 << 20), b'x');
+    let answer = exchange(host.address(), &message).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+}

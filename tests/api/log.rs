@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::in_process::{host, lines_of, one_plugin};
-use wharf_tests::guests::LOG;
+use crate::in_process::{InProcess, host, lines_of, one_plugin};
+use wharf_tests::guests::{DOCKER, LOG, MISBEHAVE};
 
 /// Level and message of the plugin's own lines of the request `id`.
 fn plugin_lines(id: &str) -> Vec<(String, String)> {
@@ -49,4 +49,45 @@ fn every_request_has_a_line_of_its_own() {
     let lines = lines_of("log-request");
     let line = lines.iter().find(|line| line["fields"]["message"] == "request").unwrap();
     assert_eq!((line["fields"]["status"].as_u64(), line["fields"]["route"].as_str()), (Some(200), Some("/print")));
+}
+
+#[test]
+fn a_line_is_cut_where_its_budget_ends() {
+    let host = host(&one_plugin(MISBEHAVE, ""));
+    host.get_as("log-long", "/push/1024");
+    let lines = plugin_lines("log-long");
+    let (_, line) = &lines[0];
+    assert!(line.len() < 9_000 && line.ends_with('…'), "{} bytes", line.len());
+}
+
+/// A host whose plugin may do everything with the engine, which is away, but use images that are not of the library.
+fn restricted(limits: &str) -> InProcess {
+    let powers = "\"containers.read\", \"containers.env\", \"containers.logs\", \"containers.lifecycle\", \"containers.create\", \
+        \"containers.remove\", \"images.read\", \"images.pull\", \"networks.read\", \"volumes.read\", \"system.read\"";
+    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{powers}]\nimages = [\"docker.io/library/*\"]\n");
+    host(&format!("[engine.default]\nurl = \"unix:///nowhere/docker.sock\"\n{}", one_plugin(DOCKER, &grants)))
+}
+
+#[test]
+fn calls_over_the_quota_are_one_line_however_many_there_are() {
+    let host = restricted("limits = { host_calls = 3 }");
+    assert_eq!(host.get_as("log-quota", "/calls/100").text().unwrap(), "3");
+    let lines = lines_of("log-quota");
+    let refused: Vec<_> = lines.iter().filter_map(|line| line["fields"]["refused"].as_u64()).collect();
+    assert_eq!(refused, [97]);
+}
+
+#[test]
+fn refusals_count_among_the_lines_of_the_plugin() {
+    for (limit, lines) in [(0, 0), (9, 1)] {
+        let host = restricted(&format!("limits = {{ log_lines_per_second = {limit} }}"));
+        let (id, body) = (format!("log-denied-{limit}"), br#"{"name": "example.com/evil"}"#);
+        let fields = [("x-request-id", id.as_str()), ("content-type", "application/json")];
+        let answer = host.client().send("POST", "/images-pull.pull", &fields, body).unwrap();
+        assert_eq!(answer.json().unwrap()["error"], "denied");
+        let denied = lines_of(&id).into_iter().filter(|line| line["fields"]["message"] == "denied").count();
+        assert_eq!(denied, lines, "of {limit} a second");
+        let series = r#"wharf_host_call_denials_total{site="test",plugin="subject",function="docker.images-pull.pull"}"#;
+        assert!((host.metric(series) - 1.0).abs() < f64::EPSILON, "it is counted all the same");
+    }
 }

@@ -88,6 +88,17 @@ fn a_giant_response_is_not_sent() {
 }
 
 #[test]
+fn a_host_call_carries_no_more_than_a_response_may() {
+    let host = beside_a_neighbour("limits = { response_mib = 1, request_mib = 1 }");
+    assert_eq!(host.get("/push/1024").status, 200);
+    let answer = host.get_as("pushed-too-much", "/push/3072");
+    assert_eq!((answer.status, answer.header("content-type")), (500, Some("application/problem+json")));
+    let lines = lines_of("pushed-too-much");
+    assert!(lines.iter().any(|line| line["fields"]["reason"].as_str().is_some_and(|reason| reason.contains("too much data"))));
+    assert_eq!(host.get("/served").status, 200);
+}
+
+#[test]
 fn a_plugin_that_shouts_loses_lines_and_is_answered() {
     let host = beside_a_neighbour("limits = { log_lines_per_second = 50 }");
     assert_eq!(host.get_as("shouting", "/shout").text().unwrap(), "shouted");

@@ -12,6 +12,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValu
 use http::{Method, Response, StatusCode, request};
 use http_body::Body as _;
 use http_body_util::BodyStream;
+use tracing::Span;
 use wasmtime::component::Resource;
 
 use super::state::{InstanceState, NotStarted, Started};
@@ -221,7 +222,7 @@ pub(crate) fn with_its_length(method: &Method, response: Response<Body>) -> Resu
     match has {
         Some(has) if has != said => Err(format!("`content-length` says {said}, the body has {has} bytes")),
         Some(_) => Ok(response),
-        None => Ok(response.map(|body| Body::from_stream(of_length(BodyStream::new(body), said)))),
+        None => Ok(response.map(|body| Body::from_stream(of_length(BodyStream::new(body), said, Span::current())))),
     }
 }
 
@@ -239,33 +240,35 @@ fn said_length(headers: &HeaderMap) -> Result<Option<u64>, String> {
     Ok(length)
 }
 
-/// `frames`, as long as they have exactly `said` bytes. The last chunk waits for the end: when it is out, the client takes the body for whole.
-fn of_length(frames: BodyStream<Body>, said: u64) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
-    let state = (Some(frames), said, None::<Bytes>);
-    futures_util::stream::try_unfold(state, |(frames, mut left, mut last)| async move {
+/// `frames`, as long as they have exactly `said` bytes; what goes wrong is logged in `span`. The last chunk waits for the end: when it is out, the client takes the body for whole.
+fn of_length(frames: BodyStream<Body>, said: u64, span: Span) -> impl futures_util::Stream<Item = io::Result<Bytes>> + Send {
+    let state = (Some(frames), said, None::<Bytes>, span);
+    futures_util::stream::try_unfold(state, |(frames, mut left, mut last, span)| async move {
         let Some(mut frames) = frames else { return Ok(None) };
         while let Some(frame) = frames.next().await {
             let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
             if data.is_empty() {
                 continue;
             }
-            left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("more"))?;
+            let Some(after) = left.checked_sub(data.len() as u64) else { return Err(broken("more", &span).await) };
+            left = after;
             if left == 0 {
                 last = Some(data);
                 continue;
             }
-            return Ok(Some((data, (Some(frames), left, last))));
+            return Ok(Some((data, (Some(frames), left, last, span))));
         }
         match left {
-            0 => Ok(last.map(|data| (data, (None, left, None)))),
-            _ => Err(broken("fewer")),
+            0 => Ok(last.map(|data| (data, (None, left, None, span)))),
+            _ => Err(broken("fewer", &span).await),
         }
     })
 }
 
-/// The end of a body that has `what` bytes than its `content-length`. Said in the log, since the head is out.
-fn broken(what: &'static str) -> io::Error {
-    tracing::error!("cut a response off: its body has {what} bytes than its `content-length`");
+/// The end of a body that has `what` bytes than its `content-length`. Said in the log, since the head is out, or is about to be: the connection gets a turn to send what it has.
+async fn broken(what: &'static str, span: &Span) -> io::Error {
+    tracing::error!(parent: span, "cut a response off: its body has {what} bytes than its `content-length`");
+    tokio::task::yield_now().await;
     io::Error::other("the body is not as long as its `content-length`")
 }
 
@@ -391,7 +394,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_chunk_waits_for_the_end() {
         let frames = BodyStream::new(chunks(&["fo", "ur", "!"]));
-        let sent: Vec<_> = of_length(frames, 4).map(|item| item.ok()).collect().await;
+        let sent: Vec<_> = of_length(frames, 4, Span::none()).map(|item| item.ok()).collect().await;
         assert_eq!(sent, [Some(Bytes::from("fo")), None], "the client must not see four bytes");
     }
 }

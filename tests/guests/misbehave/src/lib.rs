@@ -28,6 +28,11 @@ impl Plugin for Misbehave {
             .get("/fields", |_: &Request| (0..30_000).fold(Response::text("x"), |response, _| response.header("a", "b")))
             .get("/connection", |_: &Request| Response::text("x").header("connection", "close"))
             .get("/wrong-length", |_: &Request| Response::text("four").header("content-length", "5"))
+            .get("/empty-length", |_: &Request| Response::new(200).header("content-length", "5"))
+            .get("/not-modified", |_: &Request| Response::new(304).header("content-length", "5"))
+            .post("/echo/{length}", echo)
+            .get("/started-length/{length}", started_length)
+            .get("/push/{kib}", push)
             .get("/right-length", |_: &Request| Response::text("four").header("content-length", "4"))
             .get("/giant", |_: &Request| Response::new(200).body(vec![b'x'; 17 << 20]))
             .get("/shout", |_: &Request| shout())
@@ -89,6 +94,28 @@ fn shout() -> &'static str {
         wharf_sdk::tracing::info!(line, "again");
     }
     "shouted"
+}
+
+/// Hands so much to the host in one call.
+fn push(request: &Request) -> &'static str {
+    let kib: usize = request.param("kib").parse().unwrap_or(0);
+    wharf_sdk::tracing::info!("{}", "x".repeat(kib << 10));
+    "pushed"
+}
+
+/// The request's body unread, said to be so long.
+fn echo(request: &Request) -> Response {
+    let length = request.param("length").into_owned();
+    request.take_stream().map_or(Response::new(400), Response::stream).header("content-length", length)
+}
+
+/// Ten bytes, said to be so many.
+fn started_length(request: &Request) -> Result<Response, Error> {
+    let length = request.param("length").into_owned();
+    let mut writer = Response::new(200).header("content-length", length).start()?;
+    writer.write(b"01234")?;
+    writer.write(b"56789")?;
+    Ok(writer.finish())
 }
 
 fn read(request: &Request) -> Result<String, BodyError> {
