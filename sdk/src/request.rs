@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::body::{Body, BodyError};
 use crate::stream::ByteStream;
@@ -43,6 +43,13 @@ pub struct Request {
     pub(crate) params: Vec<Param>,
     /// The path that the router matched, when that is not the path on the wire because it was decoded first.
     pub(crate) decoded_path: Option<String>,
+}
+
+impl std::fmt::Debug for Request {
+    /// Method and path. Queries and fields are where people put their secrets.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.head.method, self.head.path)
+    }
 }
 
 impl Request {
@@ -112,6 +119,8 @@ impl Request {
     }
 
     /// What followed the first `?`, read as a form: `+` is a space, and percent-encoding is taken off.
+    ///
+    /// Nothing is refused: a `%` without two hexadecimal digits stays as it is, and bytes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn query(&self) -> Query<'_> {
         Query(self.head.query.as_deref().unwrap_or_default())
@@ -150,12 +159,12 @@ impl Request {
         self.body.bytes()
     }
 
-    /// The body read as JSON, whatever its `Content-Type`.
+    /// The body read as JSON, whatever its `Content-Type`. Its texts may be borrowed from the request.
     ///
     /// # Errors
     ///
     /// As [`Request::bytes`], and [`BodyError::NotJson`].
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, BodyError> {
         serde_json::from_slice(self.bytes()?).map_err(BodyError::NotJson)
     }
 
@@ -169,6 +178,25 @@ impl Request {
 }
 
 /// The parameters after the `?`, in their order. Reading it again parses it again.
+///
+/// ```
+/// use wharf_sdk::{Plugin, Request, Router, fake};
+///
+/// struct Search;
+///
+/// impl Plugin for Search {
+///     fn routes() -> Router {
+///         Router::new().get("/search", |request: &Request| {
+///             let query = request.query();
+///             let tags: Vec<_> = query.all("tag").collect();
+///             format!("{} in {}", query.get("q").unwrap_or_default(), tags.join(" and "))
+///         })
+///     }
+/// }
+///
+/// let answer = fake::call::<Search>(fake::get("/search?q=a+b%21&tag=x&tag=y"));
+/// assert_eq!(answer.text(), "a b! in x and y");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a>(&'a str);
 

@@ -3,7 +3,7 @@
 //! The name is random and not the posted `id`, since there may be several instances of one adapter. Everything that can be wrong with the body is looked at
 //! before the engine is asked for anything.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 use wharf_sdk::docker::{Error, containers_create, images_pull, images_read};
 use wharf_sdk::tracing::info;
@@ -11,6 +11,7 @@ use wharf_sdk::{Request, Response, config};
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::json::{Json, Object};
 use crate::list::TYPE_LABEL;
 use crate::ports::{self, Published};
 use crate::settings::Settings;
@@ -27,7 +28,7 @@ struct Deployment {
     data_cache_path: String,
     kind: Kind,
     /// `configs`, then `inputs`, which win.
-    variables: Map<String, Value>,
+    variables: Object,
     published: Published,
 }
 
@@ -57,12 +58,12 @@ fn fetch(image: &str) -> Result<(), Error> {
 }
 
 impl Deployment {
-    fn read(body: Value) -> Result<Deployment, Failure> {
-        let Value::Object(mut body) = body else {
+    fn read(body: Json) -> Result<Deployment, Failure> {
+        let Json::Object(mut body) = body else {
             return Err(Failure::Malformed("the body is no object"));
         };
-        let mut text = |key| match body.remove(key) {
-            Some(Value::String(text)) => Ok(text),
+        let mut text = |key| match body.swap_remove(key) {
+            Some(Json::Text(text)) => Ok(text),
             _ => Err(Failure::Malformed("`id`, `image`, `data_cache_path` or `type` is missing or no text")),
         };
         let (id, image, data_cache_path, kind) = (text("id")?, text("image")?, text("data_cache_path")?, text("type")?);
@@ -71,12 +72,12 @@ impl Deployment {
             "protocol-adapter" => Kind::ProtocolAdapter,
             _ => return Err(Failure::Malformed("`type` is neither `worker` nor `protocol-adapter`")),
         };
-        if !matches!(body.remove("name"), None | Some(Value::Null | Value::String(_))) {
+        if !matches!(body.get("name"), None | Some(Json::Null | Json::Text(_))) {
             return Err(Failure::Malformed("`name` is no text"));
         }
-        let mut object = |key| match body.remove(key) {
-            None | Some(Value::Null) => Ok(Map::new()),
-            Some(Value::Object(object)) => Ok(object),
+        let mut object = |key| match body.swap_remove(key) {
+            None | Some(Json::Null) => Ok(Object::new()),
+            Some(Json::Object(object)) => Ok(object),
             Some(_) => Err(Failure::Malformed("`configs`, `inputs` or `ports` is neither an object nor null")),
         };
         let mut variables = object("configs")?;
@@ -87,8 +88,7 @@ impl Deployment {
 
     /// What the engine is asked for.
     fn specification(&self, name: &str, settings: &Settings) -> Value {
-        let mut variables = Map::new();
-        variables.insert(INSTANCE_VARIABLE.to_owned(), name.into());
+        let mut variables = Object::from([(INSTANCE_VARIABLE.to_owned(), Json::Text(name.to_owned()))]);
         variables.extend(self.variables.clone());
         let (kind, restart_policy) = match self.kind {
             Kind::Worker => ("worker", "no"),

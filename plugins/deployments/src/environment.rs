@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+
+use crate::json::{Json, Object};
 
 /// The engine's list as an object. A value may contain `=` itself; the last of two entries with one name counts.
 pub(crate) fn shown(env: Vec<String>) -> Map<String, Value> {
@@ -17,10 +19,10 @@ pub(crate) fn shown(env: Vec<String>) -> Map<String, Value> {
 }
 
 /// The engine's list for `variables`, in their order.
-pub(crate) fn list(variables: &Map<String, Value>) -> Vec<String> {
-    let item = |(name, value): (&String, &Value)| match value {
-        Value::Null => name.clone(),
-        Value::String(text) => format!("{name}={text}"),
+pub(crate) fn list(variables: &Object) -> Vec<String> {
+    let item = |(name, value): (&String, &Json)| match value {
+        Json::Null => name.clone(),
+        Json::Text(text) => format!("{name}={text}"),
         other => {
             let mut item = format!("{name}=");
             write_python(&mut item, other);
@@ -31,14 +33,15 @@ pub(crate) fn list(variables: &Map<String, Value>) -> Vec<String> {
 }
 
 /// Writes `value` as Python's `repr` does.
-fn write_python(out: &mut String, value: &Value) {
+fn write_python(out: &mut String, value: &Json) {
     match value {
-        Value::Null => out.push_str("None"),
-        Value::Bool(true) => out.push_str("True"),
-        Value::Bool(false) => out.push_str("False"),
-        Value::Number(number) => out.push_str(&decimal(number)),
-        Value::String(text) => write_quoted(out, text),
-        Value::Array(items) => {
+        Json::Null => out.push_str("None"),
+        Json::Bool(true) => out.push_str("True"),
+        Json::Bool(false) => out.push_str("False"),
+        Json::Integer(digits) => out.push_str(digits),
+        Json::Float(number) => out.push_str(&decimal(*number)),
+        Json::Text(text) => write_quoted(out, text),
+        Json::List(items) => {
             out.push('[');
             for (place, item) in items.iter().enumerate() {
                 out.push_str(if place == 0 { "" } else { ", " });
@@ -46,7 +49,7 @@ fn write_python(out: &mut String, value: &Value) {
             }
             out.push(']');
         }
-        Value::Object(entries) => {
+        Json::Object(entries) => {
             out.push('{');
             for (place, (key, item)) in entries.iter().enumerate() {
                 out.push_str(if place == 0 { "" } else { ", " });
@@ -70,7 +73,7 @@ fn write_quoted(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             '\\' => out.push_str("\\\\"),
             character if character == quote => out.extend(['\\', character]),
-            character if character.is_ascii_control() => {
+            character if character.is_control() => {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "\\x{:02x}", u32::from(character));
             }
@@ -80,13 +83,8 @@ fn write_quoted(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// `number` without an exponent; one that is no integer in the JSON keeps its point.
-fn decimal(number: &Number) -> String {
-    match number.as_f64() {
-        Some(float) if number.is_f64() => {
-            let text = format!("{float}");
-            if text.contains('.') { text } else { format!("{text}.0") }
-        }
-        _ => number.to_string(),
-    }
+/// `number` without an exponent and with a point, since it was no integer in the JSON.
+fn decimal(number: f64) -> String {
+    let text = number.to_string();
+    if text.contains('.') { text } else { format!("{text}.0") }
 }

@@ -13,6 +13,7 @@ use wharf_sdk::{Description, Plugin, Request, Response, Router};
 mod deploy;
 mod environment;
 mod failure;
+mod json;
 mod lifecycle;
 mod list;
 mod log;

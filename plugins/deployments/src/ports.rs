@@ -6,13 +6,21 @@
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::json::{Json, Object};
 
 const ANY_IPV4: &str = "0.0.0.0";
 const ANY_IPV6: &str = "::";
 
-/// The engine's `NetworkSettings.Ports` as this API has it; none when the engine reports no port, as of a stopped container.
-pub(crate) fn shown(ports: Map<String, Value>) -> Option<Map<String, Value>> {
-    let shown: Map<String, Value> = ports.into_iter().map(|(port, bindings)| (port, shown_bindings(&bindings))).collect();
+/// The engine's `NetworkSettings.Ports` as this API has it; none when the engine reports no port, as of a stopped container. `wanted` is the container's
+/// `HostConfig.PortBindings`.
+pub(crate) fn shown(ports: Map<String, Value>, wanted: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let shown: Map<String, Value> = ports
+        .into_iter()
+        .map(|(port, bindings)| {
+            let shown = shown_bindings(&bindings, wanted.get(&port).unwrap_or(&Value::Null));
+            (port, shown)
+        })
+        .collect();
     (!shown.is_empty()).then_some(shown)
 }
 
@@ -23,11 +31,13 @@ struct Binding<'a> {
     port: Option<u16>,
 }
 
-fn shown_bindings(bindings: &Value) -> Value {
-    let bindings: Vec<Binding<'_>> = bindings.as_array().into_iter().flatten().map(Binding::read).collect();
-    let count = |address| bindings.iter().filter(|binding| binding.address == address).count();
-    // A port published on all interfaces is reported for both families. Engines before 21 choose a port for each if asked for any, so numbers need not agree.
-    let is_twin = |binding: &&Binding<'_>| binding.address == ANY_IPV6 && count(ANY_IPV6) <= count(ANY_IPV4);
+fn shown_bindings(bindings: &Value, wanted: &Value) -> Value {
+    let bindings: Vec<Binding<'_>> = Binding::all(bindings).collect();
+    // A port published on all interfaces is reported for both families of addresses. Engines before 21 choose a number for each when asked for any, so the two need
+    // not agree; where a client asked for the one of IPv6 by its address it is no twin and has a number of its own.
+    let has_ipv4 = bindings.iter().any(|binding| binding.address == ANY_IPV4);
+    let is_asked_for = Binding::all(wanted).any(|binding| binding.address == ANY_IPV6);
+    let is_twin = |binding: &&Binding<'_>| binding.address == ANY_IPV6 && has_ipv4 && !is_asked_for;
     let bindings: Vec<&Binding<'_>> = bindings.iter().filter(|binding| !is_twin(binding)).collect();
     let last_ipv4 = bindings.iter().rfind(|binding| !binding.address.contains(':'));
     let Some(interface) = last_ipv4.or(bindings.last()).map(|binding| binding.address) else {
@@ -48,6 +58,11 @@ fn shown_bindings(bindings: &Value) -> Value {
 }
 
 impl Binding<'_> {
+    /// The bindings of a port; none for null and for what is no list.
+    fn all(bindings: &Value) -> impl Iterator<Item = Binding<'_>> {
+        bindings.as_array().into_iter().flatten().map(Binding::read)
+    }
+
     fn read(binding: &Value) -> Binding<'_> {
         let text = |key| binding.get(key).and_then(Value::as_str).unwrap_or_default();
         Binding { address: text("HostIp"), port: text("HostPort").parse().ok() }
@@ -68,7 +83,7 @@ pub(crate) struct Published {
 /// # Errors
 ///
 /// [`Failure::Malformed`] for a value that is neither null nor an object with `host_ports`, and for a field of the wrong type.
-pub(crate) fn published(ports: &Map<String, Value>) -> Result<Published, Failure> {
+pub(crate) fn published(ports: &Object) -> Result<Published, Failure> {
     let mut published = Published::default();
     for (port, value) in ports {
         let port = if port.contains('/') { port.clone() } else { format!("{port}/tcp") };
@@ -81,29 +96,31 @@ pub(crate) fn published(ports: &Map<String, Value>) -> Result<Published, Failure
     Ok(published)
 }
 
-fn wanted_bindings(value: &Value) -> Result<Vec<Value>, Failure> {
-    if value.is_null() {
-        return Ok(Vec::new());
-    }
+fn wanted_bindings(value: &Json) -> Result<Vec<Value>, Failure> {
+    let value = match value {
+        Json::Null => return Ok(Vec::new()),
+        Json::Object(value) => value,
+        _ => return Err(Failure::Malformed("a port is neither an object nor null")),
+    };
     let interface = match value.get("host_interface") {
-        None | Some(Value::Null) => "",
-        Some(Value::String(interface)) => interface,
+        None | Some(Json::Null) => "",
+        Some(Json::Text(interface)) => interface,
         Some(_) => return Err(Failure::Malformed("a `host_interface` is neither text nor null")),
     };
     let host_ports = match value.get("host_ports") {
-        Some(Value::Array(ports)) => ports.iter().map(port_number).collect::<Result<Vec<String>, Failure>>()?,
+        Some(Json::List(ports)) => ports.iter().map(port_number).collect::<Result<Vec<String>, Failure>>()?,
         // The engine takes one that is free, of a range or of all.
-        Some(Value::String(range)) => vec![range.clone()],
-        Some(Value::Null) => vec![String::new()],
+        Some(Json::Text(range)) => vec![range.clone()],
+        Some(Json::Null) => vec![String::new()],
         Some(port) => vec![port_number(port)?],
         None => return Err(Failure::Malformed("a port has no `host_ports`")),
     };
     Ok(host_ports.into_iter().map(|port| json!({"HostIp": interface, "HostPort": port})).collect())
 }
 
-fn port_number(value: &Value) -> Result<String, Failure> {
+fn port_number(value: &Json) -> Result<String, Failure> {
     match value {
-        Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+        Json::Integer(digits) => Ok(digits.clone()),
         _ => Err(Failure::Malformed("`host_ports` is no integer, list of integers, text or null")),
     }
 }

@@ -45,6 +45,7 @@ struct Details {
     restart_count: Option<i64>,
     config: Option<Config>,
     state: Option<State>,
+    host_config: Option<HostConfig>,
     network_settings: Option<NetworkSettings>,
 }
 
@@ -59,6 +60,12 @@ struct Config {
 #[serde(rename_all = "PascalCase", default)]
 struct State {
     started_at: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    port_bindings: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -80,7 +87,10 @@ impl Record {
             labels: container.labels.iter().filter(|(key, _)| key.contains("lopco")).cloned().collect(),
             status: status(&container.state),
             image: ImageRecord { name: config.image.unwrap_or_default(), hash: details.image.unwrap_or_default() },
-            ports: ports::shown(details.network_settings.unwrap_or_default().ports.unwrap_or_default()),
+            ports: ports::shown(
+                details.network_settings.unwrap_or_default().ports.unwrap_or_default(),
+                &details.host_config.unwrap_or_default().port_bindings.unwrap_or_default(),
+            ),
             created: details.created.unwrap_or_default(),
             started: details.state.unwrap_or_default().started_at.unwrap_or_default(),
             restarts: details.restart_count.unwrap_or_default(),
@@ -136,8 +146,10 @@ impl Images {
         let tags = self.0.get(id).map_or(&[][..], |image| &image.repo_tags);
         let reference = with_tag(reference);
         let wanted = familiar(&reference);
-        let tag = tags.iter().find(|tag| familiar(tag) == wanted).or(tags.last());
-        tag.cloned().unwrap_or_else(|| short_id(id))
+        if tags.iter().any(|tag| familiar(tag) == wanted) {
+            return reference;
+        }
+        tags.last().cloned().unwrap_or_else(|| short_id(id))
     }
 }
 

@@ -221,12 +221,13 @@ impl Engine {
         for (port, bindings) in object("/HostConfig/PortBindings") {
             let mut published = Vec::new();
             for binding in bindings.as_array().into_iter().flatten() {
-                let wanted = text(binding, "/HostPort").split('-').next().unwrap_or_default();
-                let host_port = match wanted.parse::<u16>() {
-                    Ok(0) => self.free_port(),
-                    Ok(host_port) => host_port,
-                    Err(_) if wanted.is_empty() => self.free_port(),
-                    Err(_) => return Err(Error::Invalid(format!("invalid port specification: `{wanted}`"))),
+                let wanted = text(binding, "/HostPort");
+                let (first, last) = wanted.split_once('-').unwrap_or((wanted, wanted));
+                let host_port = match (first.parse::<u16>(), last.parse::<u16>()) {
+                    (Ok(0), Ok(_)) => self.free_port(),
+                    (Ok(first), Ok(_)) => first,
+                    _ if wanted.is_empty() => self.free_port(),
+                    _ => return Err(Error::Invalid(format!("invalid port specification: `{wanted}`"))),
                 }
                 .to_string();
                 if self.is_taken(&host_port) {

@@ -47,12 +47,19 @@ fn an_adapter_is_restarted_and_the_names_of_network_and_volume_are_settings() {
     assert_eq!(details["Config"]["Labels"]["lopco-type"], "protocol-adapter");
 }
 
+/// `value` is the JSON text.
+#[track_caller]
+fn check_variable_text(value: &str, item: &str) {
+    let host = site();
+    let body = adapter(Value::Null).to_string().replace(r#""CONF_LOGGER_LEVEL":"info""#, &format!(r#""X":{value}"#));
+    let answer = send(fake::post("/deployments").body(body));
+    assert_eq!(answer.status, 200, "{:?}", host.lines());
+    assert_eq!(host.details(&answer.text()).unwrap()["Config"]["Env"][1], item);
+}
+
 #[track_caller]
 fn check_variable(value: Value, item: &str) {
-    let host = site();
-    let mut body = adapter(Value::Null);
-    body["configs"] = json!({"X": value});
-    assert_eq!(deploy(&host, &body).1["Config"]["Env"][1], item);
+    check_variable_text(&value.to_string(), item);
 }
 
 #[test]
@@ -69,6 +76,41 @@ fn variables_are_written_as_python_writes_them() {
     check_variable(json!([1, "a", null, true]), "X=[1, 'a', None, True]");
     check_variable(json!({"k": {"l": "it's"}}), "X={'k': {'l': \"it's\"}}");
     check_variable(json!(["a'\"\n\\"]), "X=['a\\'\"\\n\\\\']");
+    check_variable(json!(["\u{7f}\u{85}"]), "X=['\\x7f\\x85']");
+}
+
+#[test]
+fn integers_have_no_bounds() {
+    let digits = "123456789".repeat(9);
+    check_variable_text(&digits, &format!("X={digits}"));
+    check_variable_text(&format!("-{digits}"), &format!("X=-{digits}"));
+    check_variable_text(&format!(r#"[{digits}, {{"a": {digits}}}]"#), &format!("X=[{digits}, {{'a': {digits}}}]"));
+    check_variable_text("18446744073709551616", "X=18446744073709551616");
+    check_variable_text("-0", "X=0");
+    check_variable_text("-0.0", "X=-0.0");
+    check_variable_text("1.50e2", "X=150.0");
+    check_variable_text(r#"{"b": 1, "a": 2, "b": 3}"#, "X={'b': 3, 'a': 2}");
+}
+
+#[test]
+fn what_a_float_or_the_stack_cannot_hold_is_malformed() {
+    site();
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for value in ["1e400", "[-1e400]", &nested(200), &nested(100_000), r#""\ud800""#, r#"{"\ud800": 1}"#, "01", "+1", "NaN"] {
+        let body = adapter(Value::Null).to_string().replace(r#""info""#, value);
+        check_empty(fake::post("/deployments").body(body), 400);
+    }
+    check_variable_text(&nested(100), &format!("X={}", nested(100)));
+}
+
+#[test]
+fn a_port_that_is_none_is_for_the_engine_to_refuse() {
+    for port in ["65536", "-1", "123456789012345678901234567890"] {
+        let host = site();
+        let body = adapter(json!({"80/tcp": {"host_ports": "PORT"}})).to_string().replace(r#""PORT""#, port);
+        check_empty(fake::post("/deployments").body(body), 500);
+        assert_eq!(host.containers(), [""; 0]);
+    }
 }
 
 #[test]

@@ -27,10 +27,27 @@ fn a_published_port_is_shown_once() {
     check_shown(bindings(&[("::", "7000"), ("0.0.0.0", "7000")]), shown("0.0.0.0", json!(7000)));
     check_shown(bindings(&[("0.0.0.0", "49153"), ("::", "49154")]), shown("0.0.0.0", json!(49153)));
     check_shown(bindings(&[("::", "7000")]), shown("::", json!(7000)));
+    check_shown(bindings(&[("0.0.0.0", "7000"), ("::1", "7000")]), shown("0.0.0.0", json!(7000)));
     let twice = [("0.0.0.0", "6000"), ("::", "6000"), ("0.0.0.0", "6001"), ("::", "6001")];
     check_shown(bindings(&twice), shown("0.0.0.0", json!([6000, 6001])));
     check_shown(bindings(&[("127.0.0.1", "6000"), ("10.0.0.1", "6001")]), shown("10.0.0.1", json!([6000, 6001])));
     check_shown(bindings(&[("127.0.0.1", "")]), shown("127.0.0.1", Value::Null));
+}
+
+#[track_caller]
+fn check_families(wanted: &[(&str, &str)], engine: &[(&str, &str)], host_ports: Value) {
+    let host = site();
+    host.container(Container::new("c").ports(bindings(engine)).details(json!({"HostConfig": {"PortBindings": bindings(wanted)}})));
+    assert_eq!(get_json("/deployments/c")["ports"], shown("0.0.0.0", host_ports));
+}
+
+#[test]
+fn a_port_of_ipv6_is_left_out_unless_it_was_asked_for() {
+    check_families(&[("", "")], &[("0.0.0.0", "49153"), ("::", "49154")], json!(49153));
+    check_families(&[("", "7000")], &[("0.0.0.0", "7000"), ("::", "7000")], json!(7000));
+    check_families(&[("0.0.0.0", "7000"), ("::", "7000")], &[("0.0.0.0", "7000"), ("::", "7000")], json!(7000));
+    check_families(&[("0.0.0.0", "7000"), ("::", "7001")], &[("0.0.0.0", "7000"), ("::", "7001")], json!([7000, 7001]));
+    check_families(&[("", "7000"), ("::", "7001")], &[("0.0.0.0", "7000"), ("::", "7000"), ("::", "7001")], json!([7000, 7001]));
 }
 
 #[track_caller]
@@ -52,6 +69,7 @@ fn ports_are_published_as_posted() {
     check_published(json!({"host_ports": [6000, 6001]}), &[("", "6000"), ("", "6001")]);
     check_published(json!({"host_ports": null}), &[("", "")]);
     check_published(json!({"host_ports": "6000-6010"}), &[("", "6000-6010")]);
+    check_published(json!({"host_ports": 0}), &[("", "0")]);
     check_published(json!({"host_ports": []}), &[]);
     check_published(Value::Null, &[]);
 }

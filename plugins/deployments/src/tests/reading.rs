@@ -132,7 +132,8 @@ fn check_image_name(tags: &[&str], reference: &str, name: &str) {
 fn an_image_has_the_name_it_was_deployed_by_while_it_has_it() {
     check_image_name(&["a:1", "b:2", "c:3"], "b:2", "b:2");
     check_image_name(&["b:latest", "c:3"], "b", "b:latest");
-    check_image_name(&["busybox:latest", "c:3"], "docker.io/library/busybox", "busybox:latest");
+    check_image_name(&["busybox:latest", "c:3"], "docker.io/library/busybox", "docker.io/library/busybox:latest");
+    check_image_name(&["docker.io/library/busybox:latest", "z:1"], "busybox", "busybox:latest");
     check_image_name(&["a:1", "c:3"], "b:2", "c:3");
     check_image_name(&["host:5000/a:latest", "z:1"], "host:5000/a", "host:5000/a:latest");
     check_image_name(&[""], "b:2", "0123456789");
