@@ -9,6 +9,27 @@ use crate::response::{Response, ResponseBody};
 use crate::router::Router;
 
 /// An HTTP API for a site.
+///
+/// ```
+/// use wharf_sdk::{Plugin, Request, Response, Router, fake};
+///
+/// struct Greeter;
+///
+/// impl Plugin for Greeter {
+///     fn routes() -> Router {
+///         Router::new()
+///             .get("/greetings/{name}", |request: &Request| format!("hello {}", request.param("name")))
+///             .delete("/greetings/{name}", |_: &Request| Response::new(204))
+///     }
+/// }
+///
+/// wharf_sdk::export!(Greeter);
+///
+/// # fn main() {
+/// assert_eq!(fake::call::<Greeter>(fake::get("/greetings/a%20b")).text(), "hello a b");
+/// assert_eq!(fake::call::<Greeter>(fake::post("/greetings/x")).status, 405);
+/// # }
+/// ```
 pub trait Plugin {
     /// What the plugin wants and how it is configured. Asked once, without any power: each host call answers [`Error::Denied`].
     fn describe() -> Description {
@@ -236,6 +257,14 @@ mod tests {
     }
 
     #[test]
+    fn a_head_has_no_body() {
+        let plain = fake::call::<Echo>(fake::request("HEAD", "/query?a=1"));
+        assert_eq!((plain.status, plain.text().as_str(), plain.header("content-type")), (200, "", Some("text/plain; charset=utf-8")));
+        let started = fake::call::<Echo>(fake::request("HEAD", "/count"));
+        assert_eq!((started.status, started.text().as_str(), started.header("x-kind")), (201, "", Some("count")));
+    }
+
+    #[test]
     fn a_client_that_goes_away_is_an_error_of_the_write() {
         let host = fake::Host::install();
         host.fail("http.outgoing.write", Error::Unavailable("the client went away".to_owned()));
@@ -246,6 +275,7 @@ mod tests {
     fn a_query_is_read_as_a_form() {
         check(fake::get("/query?a=1+2&b&a=%26%3D&&b=x"), 200, "a=1 2|b=|a=&=|b=x Some(\"\") 2");
         check(fake::get("/query"), 200, " None 0");
+        check(fake::get("/query?a=100%&%zz=%4&b=%ff%C3%A4&=x"), 200, "a=100%|%zz=%4|b=\u{fffd}\u{e4}|=x Some(\"\u{fffd}\u{e4}\") 1");
     }
 
     #[test]
@@ -256,6 +286,6 @@ mod tests {
         host.secret("key", "s3cret");
         check(fake::get("/secret"), 200, "s3cret {\"n\": 1}");
         host.config(serde_json::json!({"n": "text"}));
-        assert_eq!(fake::call::<Echo>(fake::get("/secret")).status, 400);
+        assert_eq!(fake::call::<Echo>(fake::get("/secret")).status, 500, "it is no fault of the client");
     }
 }

@@ -9,6 +9,8 @@
 #![deny(missing_docs)]
 #![expect(clippy::test_attr_in_doctest, reason = "the README shows how a plugin is tested; its plugin's own tests run in `examples/hello`")]
 
+#[cfg(any(target_family = "wasm", test))]
+mod allocator;
 mod body;
 mod description;
 mod error;
@@ -42,6 +44,9 @@ pub use request::{Query, Request};
 pub use response::{IntoResponse, Response};
 pub use router::Router;
 pub use stream::{BodyWriter, ByteStream};
+
+/// The crate whose `Value` and `json!` stand in descriptions and specifications.
+pub use serde_json;
 
 /// The crate whose macros write to the host's log; see [`log`].
 pub use tracing;

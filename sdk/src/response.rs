@@ -11,6 +11,60 @@ use crate::problem::Problem;
 use crate::stream::{BodyWriter, ByteStream};
 
 /// What can be answered: a [`Response`], a text, a `Result` of two such things, or a type of the plugin's own.
+///
+/// An API with its own way to say what went wrong has a type for it, and `?` in its handlers:
+///
+/// ```
+/// use wharf_sdk::docker::{self, containers_lifecycle};
+/// use wharf_sdk::{BodyError, IntoResponse, Plugin, Request, Response, Router, fake};
+///
+/// enum Failure {
+///     Body(BodyError),
+///     Engine(docker::Error),
+/// }
+///
+/// impl From<BodyError> for Failure {
+///     fn from(error: BodyError) -> Failure {
+///         Failure::Body(error)
+///     }
+/// }
+///
+/// impl From<docker::Error> for Failure {
+///     fn from(error: docker::Error) -> Failure {
+///         Failure::Engine(error)
+///     }
+/// }
+///
+/// impl IntoResponse for Failure {
+///     fn into_response(self) -> Response {
+///         match self {
+///             Failure::Body(error) => Response::text(error.to_string()).with_status(422),
+///             Failure::Engine(docker::Error::NotFound) => Response::text("no such container").with_status(404),
+///             Failure::Engine(_) => Response::new(500),
+///         }
+///     }
+/// }
+///
+/// fn start(request: &Request) -> Result<Response, Failure> {
+///     let names: Vec<String> = request.json()?;
+///     for name in &names {
+///         containers_lifecycle::start(name)?;
+///     }
+///     Ok(Response::new(204))
+/// }
+///
+/// struct Starter;
+///
+/// impl Plugin for Starter {
+///     fn routes() -> Router {
+///         Router::new().post("/start", start)
+///     }
+/// }
+///
+/// let answer = fake::call::<Starter>(fake::post("/start").json(&["web"]));
+/// assert_eq!((answer.status, answer.text().as_str()), (404, "no such container"));
+/// assert_eq!(fake::call::<Starter>(fake::post("/start").body("{")).status, 422);
+/// ```
 pub trait IntoResponse {
     /// Turns it into the response to send.
     fn into_response(self) -> Response;
@@ -96,6 +150,28 @@ impl Response {
     /// Sends status and fields now, for a body that the plugin writes while it works. The body of `self` is dropped.
     ///
     /// Answer [`BodyWriter::finish`] at the end. A handler that fails after this cannot answer anything else any more: the host cuts the response off.
+    ///
+    /// ```
+    /// use wharf_sdk::{Error, Plugin, Request, Response, Router, fake};
+    ///
+    /// fn numbers(_: &Request) -> Result<Response, Error> {
+    ///     let mut body = Response::new(200).header("content-type", "text/plain").start()?;
+    ///     for number in 0..3 {
+    ///         body.write(format!("{number}\n").as_bytes())?;
+    ///     }
+    ///     Ok(body.finish())
+    /// }
+    ///
+    /// struct Numbers;
+    ///
+    /// impl Plugin for Numbers {
+    ///     fn routes() -> Router {
+    ///         Router::new().get("/numbers", numbers)
+    ///     }
+    /// }
+    ///
+    /// assert_eq!(fake::call::<Numbers>(fake::get("/numbers")).text(), "0\n1\n2\n");
+    /// ```
     ///
     /// # Errors
     ///

@@ -13,8 +13,28 @@ type Refusal = Box<dyn Fn(&Request, &[&str]) -> Response + Send + Sync>;
 
 /// The routes of a plugin. It is built once in the life of an instance.
 ///
+/// ```
+/// use wharf_sdk::{Plugin, Request, Response, Router, fake};
+///
+/// struct Files;
+///
+/// impl Plugin for Files {
+///     fn routes() -> Router {
+///         Router::new()
+///             .get("/files/{*path}", |request: &Request| request.param("path").into_owned())
+///             .put("/files/{*path}", |_: &Request| Response::new(201))
+///             .strip_trailing_slash()
+///             .not_found(|_: &Request| Response::new(404))
+///     }
+/// }
+///
+/// assert_eq!(fake::call::<Files>(fake::get("/files/a/b/")).text(), "a/b");
+/// assert_eq!(fake::call::<Files>(fake::delete("/files/a")).header("allow"), Some("GET, HEAD, PUT, OPTIONS"));
+/// assert_eq!(fake::call::<Files>(fake::get("/")).text(), "");
+/// ```
+///
 /// A new router answers failures as `application/problem+json`, HEAD where there is GET, and OPTIONS with 204 and `Allow`; `/things/` and `%2F` are
-/// no `/things` and no slash.
+/// no `/things` and no slash. HEAD is answered by the handler of GET, whose body the host leaves out.
 #[must_use]
 pub struct Router {
     paths: matchit::Router<usize>,

@@ -48,6 +48,20 @@ impl ByteStream {
     }
 }
 
+/// For what reads from a reader. An error of the stream is the source of the reader's.
+impl std::io::Read for ByteStream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let max = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let chunk = ByteStream::read(self, max).map_err(std::io::Error::other)?.unwrap_or_default();
+        let place = buffer.get_mut(..chunk.len()).ok_or_else(|| std::io::Error::other("the host answered more than was asked for"))?;
+        place.copy_from_slice(&chunk);
+        Ok(chunk.len())
+    }
+}
+
 /// Where the body of a response goes that was begun with [`Response::start`].
 ///
 /// Only [`BodyWriter::finish`] ends the body. A writer that is dropped, because its handler failed, leaves it open, so that the client can tell a body that was cut
@@ -80,5 +94,23 @@ impl std::io::Write for BodyWriter {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(chunks: impl IntoIterator<Item = Result<Vec<u8>, Error>>) -> ByteStream {
+        ByteStream(handle::ByteStream::new(chunks))
+    }
+
+    #[test]
+    fn a_stream_is_a_reader() {
+        let chunks = ["[1, ", "2", "", "3]"].map(|chunk| Ok(chunk.as_bytes().to_vec()));
+        let numbers: Vec<u8> = serde_json::from_reader(stream(chunks)).unwrap();
+        assert_eq!(numbers, [1, 23]);
+        let error = std::io::Read::read(&mut stream([Err(Error::Timeout)]), &mut [0]).unwrap_err();
+        assert_eq!(error.into_inner().unwrap().downcast_ref(), Some(&Error::Timeout));
     }
 }

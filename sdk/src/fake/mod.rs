@@ -56,9 +56,15 @@ fn install(host: &Host) {
     CURRENT.set(Rc::new(host.clone()));
 }
 
-/// Sends `request` to a new instance of `P`.
+/// Sends `request` to a new instance of `P`. As from the host, the answer to a HEAD has no body.
 pub fn call<P: Plugin>(request: RequestBuilder) -> Answer {
-    Answer::of(crate::export::answer(&P::routes(), request.build()))
+    let request = request.build();
+    let is_head = request.method() == "HEAD";
+    let mut answer = Answer::of(crate::export::answer(&P::routes(), request));
+    if is_head {
+        answer.body.clear();
+    }
+    answer
 }
 
 /// The description of `P`, as the host reads it.
