@@ -2,6 +2,9 @@
 //!
 //! Start: settings -> engines -> plugins -> listeners. A plugin or an engine that is not there does not keep the rest from being served; a mistake in the settings, or an address that cannot be
 //! listened on, does. Stop: no new connections, then the requests under way, then the operations that they began, each within `shutdown_grace_secs`.
+//!
+//! A reload is a task of the host's own, one at a time: it is run to its end whether or not the one who asked for it still waits, and it reads the configuration after the one before it has published,
+//! so that what is in force at the end is what the file said last. Nothing else waits for it: requests and the admin API read the last snapshots of table and engines.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,15 +18,15 @@ use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
-use crate::backend::engine::Engine;
 use crate::backend::operations::Operations;
 use crate::http::dispatch::{SharedTable, dispatch};
 use crate::http::server::{Server, Service};
 use crate::http::table::Table;
 use crate::http::{admin, bench, descriptors};
 use crate::metrics::Metrics;
-use crate::plugin::code_cache::CodeCache;
+use crate::plugin::code_cache::{CodeCache, CodeCacheError};
 use crate::plugin::load::Loader;
 use crate::plugin::runtime::WasmRuntime;
 use crate::settings::{self, Mistake, Mistakes, Settings};
@@ -59,14 +62,8 @@ pub enum StartError {
         known: String,
     },
     /// The data directory cannot be used.
-    #[error("failed to prepare the data directory `{path}`")]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    CodeCache(#[from] CodeCacheError),
     /// Wasmtime cannot run here.
     #[error("failed to start the WebAssembly engine: {0}")]
     Wasm(String),
@@ -85,19 +82,17 @@ pub enum StartError {
 pub(crate) struct Host {
     pub(crate) table: SharedTable,
     pub(crate) metrics: Arc<Metrics>,
+    /// The engines of `table`, and those that no plugin uses.
+    engines: ArcSwap<Engines>,
     loader: Loader,
     /// What the process was started with; a reload does not change it.
     server: settings::Server,
     path: PathBuf,
     options: Options,
-    /// One reload at a time. Holds the engines, by name, with the URLs that they were made from.
-    reloading: Mutex<EnginesInUse>,
-}
-
-#[derive(Default)]
-struct EnginesInUse {
-    engines: Engines,
-    urls: BTreeMap<String, String>,
+    /// Held by the reload that is under way. Nobody else waits for it.
+    reloading: Mutex<()>,
+    /// Reloads, and the tidying after the start. Closed when the host stops.
+    tasks: TaskTracker,
 }
 
 /// A host that serves.
@@ -125,15 +120,27 @@ pub async fn start(path: &Path, options: Options) -> Result<Running, StartError>
 /// As [`start`].
 pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Result<Running, StartError> {
     check_site(&settings, &options)?;
-    let loader = loader(&settings)?;
+    let loader = loader(CodeCache::open(&settings.server.data_dir)?)?;
     let metrics = Arc::clone(&loader.metrics);
     let table = Arc::new(ArcSwap::from_pointee(Table::new(Vec::new(), &metrics)));
     let server = settings.server.clone();
     let path = path.to_owned();
-    let host = Arc::new(Host { table, metrics, loader, server: server.clone(), path, options, reloading: Mutex::default() });
+    let host = Arc::new(Host {
+        table,
+        metrics,
+        engines: ArcSwap::default(),
+        loader,
+        server: server.clone(),
+        path,
+        options,
+        reloading: Mutex::default(),
+        tasks: TaskTracker::new(),
+    });
     for mistake in host.publish(settings).await {
         tracing::error!("{mistake}");
     }
+    let tidied = Arc::clone(&host);
+    host.tasks.spawn_blocking(move || tidied.loader.sweep_cache());
 
     let descriptors = descriptors::raise();
     tracing::info!(descriptors, "files and sockets that may be open");
@@ -145,14 +152,12 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
     Ok(Running { host, sites, admin, grace: Duration::from_secs(server.shutdown_grace_secs) })
 }
 
-/// The loader that `settings` ask for.
+/// A loader that keeps compiled code in `cache`.
 ///
 /// # Errors
 ///
-/// If the data directory or the WebAssembly engine cannot be used.
-pub(crate) fn loader(settings: &Settings) -> Result<Loader, StartError> {
-    let data_dir = &settings.server.data_dir;
-    let cache = CodeCache::open(data_dir).map_err(|source| StartError::DataDir { path: data_dir.clone(), source })?;
+/// If the WebAssembly engine cannot run here.
+pub(crate) fn loader(cache: CodeCache) -> Result<Loader, StartError> {
     let runtime = WasmRuntime::new().map_err(|error| StartError::Wasm(format!("{error:#}")))?;
     Ok(Loader::new(runtime, cache, Arc::new(Metrics::new()), Operations::default()))
 }
@@ -196,16 +201,23 @@ impl Running {
     }
 
     /// Reads the configuration again and puts into force what is right; the rest stays as it was. Answers what is wrong.
+    ///
+    /// It is carried through even if this future is dropped.
     pub async fn reload(&self) -> Vec<Mistake> {
         self.host.reload().await
     }
 
-    /// Stops: takes no new connections, and waits for the requests and operations under way.
+    /// Stops: takes no new connections, and waits for the requests, the reload and the operations under way. Begins at once, whatever else is going on.
     pub async fn stop(self) {
         tracing::info!("stopping");
-        // One grace for both: whoever stops the host kills it when that has passed.
+        // One grace for all: whoever stops the host kills it when that has passed.
         let began = tokio::time::Instant::now();
-        self.sites.stop(self.grace).await;
+        let tasks = &self.host.tasks;
+        tasks.close();
+        let ((), reloaded) = tokio::join!(self.sites.stop(self.grace), tokio::time::timeout(self.grace, tasks.wait()));
+        if reloaded.is_err() {
+            tracing::warn!("giving up a reload that is still under way");
+        }
         let operations = &self.host.loader.operations;
         if tokio::time::timeout(self.grace.saturating_sub(began.elapsed()), operations.finished()).await.is_err() {
             tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
@@ -224,10 +236,25 @@ impl Host {
     }
 
     /// Reads the configuration again. What is wrong is logged and answered; what was loaded and is wrong now stays as it was.
-    pub(crate) async fn reload(&self) -> Vec<Mistake> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Vec<Mistake> {
+        let without_place = |message: String| vec![Mistake { at: None, message, remedy: None }];
+        if self.tasks.is_closed() {
+            return without_place("the host is stopping and reads no configuration".to_owned());
+        }
+        let host = Arc::clone(self);
+        let reloaded = self.tasks.spawn(async move { host.reload_in_turn().await });
+        reloaded.await.unwrap_or_else(|error| without_place(format!("the reload failed inside the host: {error}")))
+    }
+
+    async fn reload_in_turn(&self) -> Vec<Mistake> {
+        // Before anything is read: what was read first must not be published last.
+        let _turn = self.reloading.lock().await;
         let path = self.path.clone();
         let mistakes = match tokio::task::spawn_blocking(move || settings::load(&path)).await {
-            Ok(Ok(settings)) => self.publish(settings).await,
+            Ok(Ok(settings)) => match check_site(&settings, &self.options) {
+                Ok(()) => self.publish(settings).await,
+                Err(error) => vec![Mistake { at: None, message: error.to_string(), remedy: None }],
+            },
             Ok(Err(mistakes)) => mistakes.0,
             Err(error) => vec![Mistake { at: None, message: format!("failed to read the configuration: {error}"), remedy: None }],
         };
@@ -240,21 +267,19 @@ impl Host {
 
     /// Loads every site of `settings` without serving it. Answers what is wrong too.
     pub(crate) async fn load_sites(loader: &Loader, settings: Settings) -> (Vec<Site>, Vec<Mistake>) {
-        let mut in_use = EnginesInUse::default();
-        let mut mistakes = in_use.update(&settings);
+        let (engines, mut mistakes) = Engines::new(&settings.engines, &Engines::default());
         let mut sites = Vec::new();
         for site in settings.sites {
-            let (site, found) = Site::load(loader, &in_use.engines, site, None).await;
+            let (site, found) = Site::load(loader, &engines, site, None).await;
             sites.push(site);
             mistakes.extend(found);
         }
         (sites, mistakes)
     }
 
-    /// Loads the sites of `settings` and puts them into force.
+    /// Loads the sites of `settings` and puts them into force. One at a time.
     async fn publish(&self, settings: Settings) -> Vec<Mistake> {
-        let mut in_use = self.reloading.lock().await;
-        let mut mistakes = in_use.update(&settings);
+        let (engines, mut mistakes) = Engines::new(&settings.engines, &self.engines.load());
         if settings.server != self.server {
             let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
             mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });
@@ -264,56 +289,27 @@ impl Host {
         let wanted = self.options.site.as_deref();
         for site in settings.sites.into_iter().filter(|site| wanted.is_none_or(|wanted| wanted == site.name.value)) {
             let previous = before.sites.iter().find(|known| known.name == site.name.value);
-            let (site, found) = Site::load(&self.loader, &in_use.engines, site, previous).await;
+            let (site, found) = Site::load(&self.loader, &engines, site, previous).await;
             sites.push(site);
             mistakes.extend(found);
         }
         self.table.store(Arc::new(Table::new(sites, &self.metrics)));
+        self.engines.store(Arc::new(engines));
         mistakes
     }
 
     /// What is wrong with each engine; none for one that answers.
     pub(crate) async fn engine_problems(&self) -> BTreeMap<String, Option<String>> {
-        let in_use = self.reloading.lock().await;
-        let (engines, urls) = (in_use.engines.by_name.clone(), in_use.urls.clone());
-        drop(in_use);
-        let asked = engines.into_iter().map(|(name, engine)| async move {
-            let problem = match tokio::time::timeout(ENGINE_PROBE, engine.version()).await {
+        let engines = self.engines.load_full();
+        let asked = engines.iter().map(|(name, known)| async move {
+            let problem = match tokio::time::timeout(ENGINE_PROBE, known.engine.version()).await {
                 Ok(Ok(_)) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_elapsed) => Some(format!("no answer within {} s", ENGINE_PROBE.as_secs())),
             };
-            (name, problem)
+            (name.clone(), problem.map(|problem| format!("{}: {problem}", known.url)))
         });
-        let asked = futures_util::future::join_all(asked).await.into_iter();
-        asked
-            .map(|(name, problem)| (urls.get(&name).cloned(), name, problem))
-            .map(|(url, name, problem)| (name, problem.map(|problem| format!("{}: {problem}", url.unwrap_or_default()))))
-            .collect()
-    }
-}
-
-impl EnginesInUse {
-    /// Makes the engines that are new or have another URL, and forgets those that are gone.
-    fn update(&mut self, settings: &Settings) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
-        let EnginesInUse { engines, urls } = self;
-        engines.by_name.retain(|name, _| settings.engines.get(name).map(|engine| &engine.url) == urls.get(name));
-        engines.changed.clear();
-        for (name, engine) in &settings.engines {
-            if engines.by_name.contains_key(name) {
-                continue;
-            }
-            match Engine::new(&engine.url) {
-                Ok(made) => {
-                    engines.by_name.insert(name.clone(), made);
-                    engines.changed.insert(name.clone());
-                    urls.insert(name.clone(), engine.url.clone());
-                }
-                Err(error) => mistakes.push(Mistake { at: None, message: format!("engine `{name}`: {error}"), remedy: None }),
-            }
-        }
-        mistakes
+        futures_util::future::join_all(asked).await.into_iter().collect()
     }
 }
 

@@ -1,24 +1,61 @@
 //! One site: its name, the hosts it answers to, and its plugins, loaded or not.
 //!
 //! A site is built whole and never changed: a reload builds another one, which takes over every generation that is still right. A plugin that cannot be loaded keeps its place: its
-//! mount answers 503 and says so in the log and the admin API, and a plugin that was loaded before goes on as it was.
+//! mount answers 503 and says so in the log and the admin API.
+//!
+//! **What runs goes on.** Where something new cannot take the place of a running generation, because it cannot be loaded or because a path pattern of it is taken, the generation is kept as it was, with
+//! its own settings, mount and patterns. Patterns are therefore claimed in the order of [`Standing`] and not in the order of the file: a newcomer never takes a running plugin out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::engine::Engine;
-use crate::capability::docker::DockerRoom;
 use crate::plugin::code_cache::sha256_hex;
 use crate::plugin::generation::SharedGeneration;
 use crate::plugin::load::Loader;
-use crate::settings::{Mistake, PluginSettings, SiteSettings};
+use crate::settings::{EngineSettings, Mistake, PluginSettings, SiteSettings};
+use claims::{Claims, Taken};
 
-/// The engines of the process.
+mod claims;
+
+/// The engines that one reading of the settings names. Never changed: a reload makes others, which take over every engine whose URL is the same.
 #[derive(Default)]
 pub(crate) struct Engines {
-    pub(crate) by_name: BTreeMap<String, Engine>,
-    /// Those that are not the ones of the last load: what was loaded on them must be loaded again.
-    pub(crate) changed: BTreeSet<String>,
+    by_name: BTreeMap<String, NamedEngine>,
+}
+
+/// An engine, and the URL that it was made from.
+pub(crate) struct NamedEngine {
+    pub(crate) url: String,
+    /// The pointer is the engine's identity.
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Engines {
+    /// The engines of `settings`; those of `before` where nothing has changed. The second answer is what is wrong: such an engine is not there.
+    pub(crate) fn new(settings: &BTreeMap<String, EngineSettings>, before: &Engines) -> (Engines, Vec<Mistake>) {
+        let mut by_name = BTreeMap::new();
+        let mut mistakes = Vec::new();
+        for (name, EngineSettings { url }) in settings {
+            let known = before.by_name.get(name).filter(|known| known.url == *url).map(|known| Arc::clone(&known.engine));
+            match known.map_or_else(|| Engine::new(url).map(Arc::new), Ok) {
+                Ok(engine) => drop(by_name.insert(name.clone(), NamedEngine { url: url.clone(), engine })),
+                Err(error) => mistakes.push(Mistake { at: None, message: format!("engine `{name}`: {error}"), remedy: None }),
+            }
+        }
+        (Engines { by_name }, mistakes)
+    }
+
+    /// Each engine with its name, in the order of the names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &NamedEngine)> {
+        self.by_name.iter()
+    }
+
+    /// The engine that `settings` name in a grant; none without one, or when it could not be made.
+    fn granted(&self, settings: &PluginSettings) -> Option<&Arc<Engine>> {
+        let grant = settings.grants.docker.as_ref()?;
+        self.by_name.get(&grant.engine().value).map(|known| &known.engine)
+    }
 }
 
 /// A site that can be served.
@@ -33,8 +70,11 @@ pub(crate) struct Site {
 /// A plugin of a site.
 pub(crate) struct Plugin {
     pub(crate) name: String,
+    /// That of the generation, if there is one; else that of the settings.
     pub(crate) mount: String,
     pub(crate) state: PluginState,
+    /// Why an older generation was kept although the settings or the component have changed; none if it is as it should be.
+    pub(crate) kept_because: Option<String>,
 }
 
 /// Whether a plugin can be called.
@@ -51,14 +91,12 @@ impl Site {
     /// The second answer is what is wrong, for the log; the site can be served all the same.
     pub(crate) async fn load(loader: &Loader, engines: &Engines, settings: SiteSettings, previous: Option<&Site>) -> (Site, Vec<Mistake>) {
         let mut mistakes = Vec::new();
-        let mut plugins = Vec::new();
+        let mut candidates = Vec::new();
         for plugin in settings.plugins {
-            let (name, mount) = (plugin.name.value.clone(), plugin.mount.value.clone());
-            let before = previous.and_then(|site| site.loaded(&name));
-            let state = load_plugin(loader, engines, &settings.name.value, plugin, before, &mut mistakes).await;
-            plugins.push(Plugin { name, mount, state });
+            let before = previous.and_then(|site| site.loaded(&plugin.name.value));
+            candidates.push(candidate(loader, engines, &settings.name.value, plugin, before, &mut mistakes).await);
         }
-        claim_patterns(&mut plugins, &mut mistakes);
+        let plugins = settle(candidates, &mut mistakes);
         (Site { name: settings.name.value, hosts: settings.hosts, plugins }, mistakes)
     }
 
@@ -70,76 +108,123 @@ impl Site {
     }
 }
 
-async fn load_plugin(
+/// A plugin before it is known whether it gets its path patterns.
+struct Candidate {
+    plugin: Plugin,
+    standing: Standing,
+}
+
+/// How strong a plugin's claim to its patterns is, the strongest first.
+enum Standing {
+    /// It runs, and goes on. What went on together before cannot collide now.
+    Kept,
+    /// It is to take the place of a generation that runs, which goes on if it cannot.
+    Successor(SharedGeneration),
+    /// There was none of its name.
+    Newcomer,
+}
+
+impl Candidate {
+    /// The generation that runs, as it was. `because` it could not be replaced; none if it is right as it is.
+    fn kept(generation: &SharedGeneration, because: Option<String>) -> Candidate {
+        let settings = &generation.settings;
+        let (name, mount) = (settings.name.value.clone(), settings.mount.value.clone());
+        let state = PluginState::Loaded(Arc::clone(generation));
+        Candidate { plugin: Plugin { name, mount, state, kept_because: because }, standing: Standing::Kept }
+    }
+
+    fn rank(&self) -> u8 {
+        match self.standing {
+            Standing::Kept => 0,
+            Standing::Successor(_) => 1,
+            Standing::Newcomer => 2,
+        }
+    }
+}
+
+/// Loads the plugin of `settings`, unless `before`, which runs under its name, is still right.
+async fn candidate(
     loader: &Loader,
     engines: &Engines,
     site: &str,
     settings: PluginSettings,
     before: Option<&SharedGeneration>,
     mistakes: &mut Vec<Mistake>,
-) -> PluginState {
-    let engine_changed = settings.grants.docker.as_ref().is_some_and(|grant| engines.changed.contains(&grant.engine().value));
+) -> Candidate {
+    let engine = engines.granted(&settings);
     if let Some(before) = before
-        && !engine_changed
-        && still_right(before, &settings).await
+        && still_right(before, &settings, engine).await
     {
-        return PluginState::Loaded(Arc::clone(before));
+        return Candidate::kept(before, None);
     }
-    let room = docker_room(&settings, engines, loader);
-    match loader.load(site, settings, room).await {
-        Ok(generation) => PluginState::Loaded(generation),
-        Err(found) => {
+    let (name, mount) = (settings.name.value.clone(), settings.mount.value.clone());
+    let (state, standing) = match (loader.load(site, settings, engine.cloned()).await, before) {
+        (Ok(generation), Some(before)) => (PluginState::Loaded(generation), Standing::Successor(Arc::clone(before))),
+        (Ok(generation), None) => (PluginState::Loaded(generation), Standing::Newcomer),
+        (Err(found), before) => {
             let reason = found.to_string();
             mistakes.extend(found.0);
-            before.map_or(PluginState::Failed(reason), |before| PluginState::Loaded(Arc::clone(before)))
+            match before {
+                Some(before) => return Candidate::kept(before, Some(reason)),
+                None => (PluginState::Failed(reason), Standing::Newcomer),
+            }
         }
-    }
+    };
+    Candidate { plugin: Plugin { name, mount, state, kept_because: None }, standing }
 }
 
-/// Whether `generation` is what loading `settings` would make once more.
-async fn still_right(generation: &SharedGeneration, settings: &PluginSettings) -> bool {
-    // Every field is named, so that a new one cannot be forgotten here.
+/// Whether `generation` is what loading `settings` on `engine` would make once more.
+async fn still_right(generation: &SharedGeneration, settings: &PluginSettings, engine: Option<&Arc<Engine>>) -> bool {
+    // Every field is named, so that a new one cannot be forgotten here. Where in the file something stands makes no difference.
     let PluginSettings { name: _, source, sha256, mount, isolation, limits, grants, config, at: _ } = settings;
     let old = &generation.settings;
     let same = (&old.source.value, &old.sha256, &old.mount.value) == (&source.value, sha256, &mount.value)
-        && (old.isolation, &old.limits, &old.grants) == (*isolation, limits, grants)
+        && (old.isolation, &old.limits) == (*isolation, limits)
+        && old.grants.same_as(grants)
+        && generation.engine.as_ref().map(Arc::as_ptr) == engine.map(Arc::as_ptr)
         && (&old.config.values, &old.config.secrets) == (&config.values, &config.secrets);
     same && tokio::fs::read(&source.value).await.is_ok_and(|wasm| sha256_hex(&wasm) == generation.digest)
 }
 
-fn docker_room(settings: &PluginSettings, engines: &Engines, loader: &Loader) -> DockerRoom {
-    // The settings were refused if they name an engine that is not there.
-    let granted = settings.grants.docker.as_ref().and_then(|grant| Some((grant, engines.by_name.get(&grant.engine().value)?)));
-    let operations = loader.operations.of_plugin(settings.limits.operations);
-    granted.map_or_else(DockerRoom::powerless, |(grant, engine)| DockerRoom::new(grant.clone(), engine, operations))
+/// Gives each plugin its path patterns, in the order of their standing. One that does not get them is taken out of service, or gives way to the generation that it was to replace.
+fn settle(mut candidates: Vec<Candidate>, mistakes: &mut Vec<Mistake>) -> Vec<Plugin> {
+    // What goes on after all may hold what was given to another meanwhile: all claim again, at most once for each plugin.
+    while gives_way(&mut candidates, mistakes) {}
+    candidates.into_iter().map(|candidate| candidate.plugin).collect()
 }
 
-/// Takes a plugin out of service whose patterns an earlier one of the same mount has claimed.
-fn claim_patterns(plugins: &mut [Plugin], mistakes: &mut Vec<Mistake>) {
-    let mut claimed: BTreeMap<String, (matchit::Router<()>, BTreeMap<String, String>)> = BTreeMap::new();
-    for plugin in plugins {
-        let PluginState::Loaded(generation) = &plugin.state else { continue };
-        let (matcher, owners) = claimed.entry(plugin.mount.clone()).or_default();
-        let patterns = patterns(generation);
-        let taken = patterns.iter().find(|pattern| {
-            let mut trial = matcher.clone();
-            trial.insert(pattern.as_str(), ()).is_err()
-        });
-        let Some(taken) = taken else {
-            for pattern in patterns {
-                let _ = matcher.insert(&pattern, ());
-                owners.insert(pattern, plugin.name.clone());
+/// Claims the patterns of all, up to the first that gives way. Whether there was one.
+fn gives_way(candidates: &mut [Candidate], mistakes: &mut Vec<Mistake>) -> bool {
+    let mut claims = Claims::default();
+    let mut order: Vec<&mut Candidate> = candidates.iter_mut().collect();
+    order.sort_by_key(|candidate| candidate.rank());
+    for candidate in order {
+        let PluginState::Loaded(generation) = &candidate.plugin.state else { continue };
+        let Err(taken) = claims.claim(&candidate.plugin.name, &candidate.plugin.mount, &patterns(generation)) else { continue };
+        let mistake = collision(&candidate.plugin, generation, &taken);
+        let reason = mistake.to_string();
+        mistakes.push(mistake);
+        match &candidate.standing {
+            Standing::Successor(before) => {
+                *candidate = Candidate::kept(before, Some(reason));
+                return true;
             }
-            continue;
-        };
-        let owner = owners.get(taken).or_else(|| owners.values().next()).map_or("", String::as_str);
-        let shown = if plugin.mount.is_empty() { "/" } else { &plugin.mount };
-        let message =
-            format!("plugin `{}` claims the path pattern `{taken}` below `{shown}`, which plugin `{owner}` claims already", plugin.name);
-        let remedy = Some("give one of the two another `mount`".to_owned());
-        mistakes.push(Mistake { at: Some(generation.settings.mount.at.clone()), message: message.clone(), remedy });
-        plugin.state = PluginState::Failed(message);
+            Standing::Kept | Standing::Newcomer => candidate.plugin.state = PluginState::Failed(reason),
+        }
     }
+    false
+}
+
+fn collision(plugin: &Plugin, generation: &SharedGeneration, taken: &Taken) -> Mistake {
+    let Taken { pattern, with, owner } = taken;
+    let mount = if plugin.mount.is_empty() { "/" } else { &plugin.mount };
+    let as_what = if with == pattern { String::new() } else { format!(" as `{with}`") };
+    let message = format!(
+        "plugin `{}` claims the path pattern `{pattern}` below `{mount}`, which plugin `{owner}` claims already{as_what}",
+        plugin.name
+    );
+    let remedy = Some("give one of the two another `mount`".to_owned());
+    Mistake { at: Some(generation.settings.mount.at.clone()), message, remedy }
 }
 
 /// The path patterns that a plugin takes, below its mount.

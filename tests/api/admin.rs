@@ -16,6 +16,20 @@ fn health_names_what_is_not_as_it_should_be() {
 }
 
 #[test]
+fn a_plugin_that_could_not_be_replaced_is_named() {
+    let host = host(&one_plugin(BENCH, ""));
+    host.reload(&one_plugin("nothing.wasm", ""));
+    let health = host.admin().get("/health").unwrap().json().unwrap();
+    assert_eq!((&health["status"], &health["plugins_kept_back"]), (&json!("degraded"), &json!(["test/subject"])));
+    let plugin = host.plugin("subject");
+    assert_eq!((&plugin["state"], &plugin["source"]), (&json!("loaded"), &json!(BENCH)));
+    assert!(plugin["reason"].as_str().unwrap().contains("nothing.wasm"), "{plugin}");
+
+    host.reload(&one_plugin(BENCH, ""));
+    assert_eq!(host.plugin("subject").get("reason"), None);
+}
+
+#[test]
 fn plugins_are_listed_with_what_they_import() {
     let host = host(&one_plugin(BENCH, ""));
     let plugins = host.admin().get("/plugins").unwrap().json().unwrap();

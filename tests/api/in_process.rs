@@ -38,13 +38,18 @@ pub fn plugin(name: &str, component: &str, mount: &str, lines: &str) -> String {
     format!("[[site.plugin]]\nname = \"{name}\"\nsource = \"{component}\"\nmount = \"{mount}\"\n{lines}\n")
 }
 
+/// The whole of `wharf.toml`: `configuration` after `[server]`.
+pub fn file(configuration: &str) -> String {
+    format!("{SERVER}{configuration}")
+}
+
 /// Starts a host with `configuration`, which lacks only `[server]`.
 #[track_caller]
 pub fn host(configuration: &str) -> InProcess {
     capture_log();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wharf.toml");
-    std::fs::write(&path, format!("{SERVER}{configuration}")).unwrap();
+    std::fs::write(&path, file(configuration)).unwrap();
     // Two threads, as on the smallest machine that it is made for.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let running = runtime.block_on(start(&path, Options::default())).unwrap_or_else(|error| panic!("the host does not start: {error}"));
@@ -94,9 +99,27 @@ impl InProcess {
 
     /// Writes another configuration and reloads. What is wrong with it, as an operator reads it.
     pub fn reload(&self, configuration: &str) -> Vec<String> {
-        std::fs::write(self.folder.path().join("wharf.toml"), format!("{SERVER}{configuration}")).unwrap();
+        std::fs::write(self.folder.path().join("wharf.toml"), file(configuration)).unwrap();
         let mistakes = self.runtime.block_on(self.running.as_ref().unwrap().reload());
         mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    /// As [`InProcess::reload`], but nobody waits for its end once `begun` is true.
+    pub fn reload_and_leave(&self, configuration: &str, begun: impl FnMut() -> bool + Send + 'static) {
+        std::fs::write(self.folder.path().join("wharf.toml"), file(configuration)).unwrap();
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.running.as_ref().unwrap().reload() => panic!("the reload has ended"),
+                begun = tokio::task::spawn_blocking(|| eventually("the beginning", begun)) => begun.unwrap(),
+            }
+        });
+    }
+
+    /// What the admin API says of the plugin `name`.
+    #[track_caller]
+    pub fn plugin(&self, name: &str) -> Value {
+        let plugins = self.admin.get("/plugins").unwrap().json().unwrap();
+        plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == name).unwrap().clone()
     }
 
     /// The value of a series of `/metrics` whose line begins with `series`; zero if it is not there.

@@ -1,6 +1,7 @@
 //! Components that cannot be loaded: each is called by its name, at the line that names it, and everything else is served.
 
 use crate::in_process::{host, one_plugin, plugin};
+use wharf_tests::examples::HELLO;
 use wharf_tests::guests::BENCH;
 
 /// A component of this text or these bytes beside a good one: what the log and the admin API say of it.
@@ -14,6 +15,15 @@ fn check(component: &[u8], lines: &str, problems: &[&str]) {
     assert_eq!((host.get("/").status, host.get("/neighbour").status), (503, 200));
     let reason = host.admin().get("/plugins").unwrap().json().unwrap()[0]["reason"].as_str().unwrap().to_owned();
     for problem in problems.iter().chain(&["wharf.toml:"]) {
+        assert!(reason.contains(problem), "{reason}");
+    }
+}
+
+/// As [`check`], with what `source` says.
+#[track_caller]
+fn check_source(source: &str, problems: &[&str]) {
+    let reason = host(&one_plugin(source, "")).plugin("subject")["reason"].as_str().unwrap().to_owned();
+    for problem in problems.iter().chain(&["wharf.toml:10:10"]) {
         assert!(reason.contains(problem), "{reason}");
     }
 }
@@ -54,7 +64,55 @@ fn a_component_that_is_not_the_pinned_one() {
 
 #[test]
 fn a_component_that_needs_more_memory_than_it_may_have() {
-    check(&std::fs::read(BENCH).unwrap(), "limits = { memory_mib = 1 }", &["no instance can be made"]);
+    check(&std::fs::read(BENCH).unwrap(), "limits = { memory_mib = 1 }", &["cannot describe itself", "memory", "raise `memory_mib`"]);
+}
+
+/// A component with the exports of a plugin, of the given versions, that computes for ever when it starts.
+fn endless_start(description: &str, handler: &str) -> Vec<u8> {
+    component(&format!(
+        r#"(component
+            (core module $m (func $f (export "f") (loop $again br $again)) (start $f))
+            (core instance $i (instantiate $m))
+            (func $f (canon lift (core func $i "f")))
+            (instance $description (export "describe" (func $f)))
+            (instance $handler (export "handle" (func $f)))
+            (export "wharf:plugin/description@{description}" (instance $description))
+            (export "wharf:http/handler@{handler}" (instance $handler)))"#
+    ))
+}
+
+#[test]
+fn a_component_that_does_not_start_is_given_up_within_its_own_limit() {
+    let endless = endless_start("0.1.0", "0.1.0");
+    check(
+        &endless,
+        "limits = { start_deadline_ms = 50 }",
+        &["cannot describe itself", "50 ms", "raise `memory_mib` or `start_deadline_ms`"],
+    );
+}
+
+#[test]
+fn a_component_for_another_version_of_the_world() {
+    let problems = ["does not export `wharf:http/handler@0.1.0`", "it exports `wharf:http/handler@0.2.0`", "SDK of the contract 0.1.0"];
+    check(&endless_start("0.1.0", "0.2.0"), "", &problems);
+}
+
+#[test]
+fn a_component_that_is_not_there() {
+    check_source("nothing.wasm", &["failed to read `", "nothing.wasm`: No such file", "help: build it, or correct the path"]);
+    check_source("/", &["failed to read `/`: Is a directory", "help: name the component itself"]);
+}
+
+#[test]
+fn a_component_that_imports_more_than_it_was_granted() {
+    let lines = "[site.plugin.grants.docker]\nallow = [\"images.read\"]";
+    let hello = std::fs::read(HELLO).unwrap();
+    check(
+        &hello,
+        "",
+        &["imports `wharf:docker/containers-read` without a grant", "[site.plugin.grants.docker]\n    allow = [\"containers.read\"]"],
+    );
+    check(&hello, lines, &["without a grant", "add to `allow` of its [site.plugin.grants.docker]: \"containers.read\""]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod admin;
 mod bench;
 mod bodies;
 mod capacity;
+mod check;
 mod config;
 mod docker;
 mod hello;
@@ -14,8 +15,10 @@ mod isolation;
 mod loading;
 mod log;
 mod misbehave;
+mod pipe;
 mod reload;
 mod responses;
+mod signals;
 mod sites;
 mod started;
 

@@ -58,6 +58,23 @@ impl Grants {
         Grants { docker }
     }
 
+    /// Whether `room` has a table, whatever that allows.
+    pub(crate) fn has(&self, room: &str) -> bool {
+        match room {
+            "docker" => self.docker.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether `other` allows the same, wherever in the file it stands.
+    pub(crate) fn same_as(&self, other: &Grants) -> bool {
+        let Grants { docker } = self;
+        match (docker, &other.docker) {
+            (Some(docker), Some(other)) => docker.same_as(other),
+            (docker, other) => docker.is_none() && other.is_none(),
+        }
+    }
+
     /// Whether `room` was granted `power`.
     pub(crate) fn allows(&self, room: &str, power: &str) -> bool {
         match room {

@@ -1,26 +1,22 @@
 //! `wharf plugin inspect FILE`: what a component asks for and what it says of itself, before anybody grants it anything.
+//!
+//! It runs under the default limits, and its code is compiled in memory: a cache in a directory that others share would be a place from which somebody else's machine code could be loaded.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::backend::operations::Operations;
-use crate::metrics::Metrics;
+use crate::plugin::checks;
 use crate::plugin::code_cache::CodeCache;
 use crate::plugin::describe::Description;
-use crate::plugin::load::{Compiled, Loader};
-use crate::plugin::runtime::WasmRuntime;
-use crate::settings::Location;
+use crate::plugin::load::Compiled;
+use crate::serve;
+use crate::settings::{Limits, Mistakes};
 
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
-    let scratch = std::env::temp_dir().join(format!("wharf-inspect-{}", std::process::id()));
-    let inspected = inspect(file, &scratch);
-    let _ = std::fs::remove_dir_all(&scratch);
-    let (compiled, description) = inspected?;
-
+    let (compiled, description) = inspect(file)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{} {}", description.name, description.version)?;
     writeln!(out, "  {}", description.summary)?;
@@ -47,15 +43,18 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn inspect(file: &Path, scratch: &Path) -> anyhow::Result<(Compiled, Description)> {
-    let cache = CodeCache::open(scratch).with_context(|| format!("failed to make `{}`", scratch.display()))?;
-    let wasm = WasmRuntime::new().map_err(|error| anyhow::anyhow!("failed to start the WebAssembly engine: {error:#}"))?;
-    let loader = Loader::new(wasm, cache, Arc::new(Metrics::new()), Operations::default());
+fn inspect(file: &Path) -> anyhow::Result<(Compiled, Description)> {
+    let loader = serve::loader(CodeCache::in_memory())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let compiled = loader.compile(file, None).await?;
-        let place = Location { file: Arc::from(file), line: 1, column: 1 };
-        let description = loader.describe(&compiled, &place).await?;
+        let compiled = loader.compile(file, None).await.map_err(|error| Mistakes(vec![error.into_mistake()]))?;
+        let cannot_be_used = || format!("`{}` cannot be used", file.display());
+        let not_offered = checks::not_offered(&compiled.imports);
+        if !not_offered.is_empty() {
+            return Err(Mistakes(not_offered)).with_context(cannot_be_used);
+        }
+        let description = loader.describe(&compiled, &Limits::default()).await;
+        let description = description.map_err(|mistake| Mistakes(vec![mistake])).with_context(cannot_be_used)?;
         Ok((compiled, description))
     })
 }

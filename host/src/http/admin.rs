@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::plugin::generation::SharedGeneration;
 use crate::serve::Host;
 use crate::settings::Isolation;
-use crate::site::PluginState;
+use crate::site::{Plugin, PluginState};
 
 /// The admin API of `host`.
 pub(crate) fn routes(host: Arc<Host>) -> Router {
@@ -31,18 +31,18 @@ pub(crate) fn routes(host: Arc<Host>) -> Router {
 /// The host is up: 200, with what is not as it should be. An engine that is away and a plugin that is not loaded are no reason to restart the host.
 async fn health(State(host): State<Arc<Host>>) -> Response {
     let table = host.table.load();
-    let failed: Vec<String> = table
-        .sites
-        .iter()
-        .flat_map(|site| site.plugins.iter().map(move |plugin| (site, plugin)))
-        .filter(|(_, plugin)| matches!(plugin.state, PluginState::Failed(_)))
-        .map(|(site, plugin)| format!("{}/{}", site.name, plugin.name))
-        .collect();
+    let named = |is_meant: fn(&Plugin) -> bool| -> Vec<String> {
+        let plugins = table.sites.iter().flat_map(|site| site.plugins.iter().map(move |plugin| (site, plugin)));
+        plugins.filter(|(_, plugin)| is_meant(plugin)).map(|(site, plugin)| format!("{}/{}", site.name, plugin.name)).collect()
+    };
+    let failed = named(|plugin| matches!(plugin.state, PluginState::Failed(_)));
+    let kept = named(|plugin| plugin.kept_because.is_some());
     let problems = host.engine_problems().await;
-    let status = if failed.is_empty() && problems.values().all(Option::is_none) { "ok" } else { "degraded" };
+    let status = if failed.is_empty() && kept.is_empty() && problems.values().all(Option::is_none) { "ok" } else { "degraded" };
     let engines: BTreeMap<String, String> =
         problems.into_iter().map(|(name, problem)| (name, problem.unwrap_or_else(|| "ok".to_owned()))).collect();
-    Json(serde_json::json!({ "status": status, "plugins_not_loaded": failed, "engines": engines })).into_response()
+    Json(serde_json::json!({ "status": status, "plugins_not_loaded": failed, "plugins_kept_back": kept, "engines": engines }))
+        .into_response()
 }
 
 #[derive(Serialize)]
@@ -51,6 +51,7 @@ struct PluginEntry<'a> {
     name: &'a str,
     mount: &'a str,
     state: &'static str,
+    /// Why it is not loaded; of one that is, why what the configuration has now was not loaded in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(flatten)]
@@ -80,7 +81,7 @@ async fn plugins(State(host): State<Arc<Host>>) -> Response {
         .flat_map(|site| {
             site.plugins.iter().map(|plugin| {
                 let (state, reason, loaded) = match &plugin.state {
-                    PluginState::Loaded(generation) => ("loaded", None, Some(loaded(generation))),
+                    PluginState::Loaded(generation) => ("loaded", plugin.kept_because.as_deref(), Some(loaded(generation))),
                     PluginState::Failed(reason) => ("failed", Some(reason.as_str()), None),
                 };
                 let mount = if plugin.mount.is_empty() { "/" } else { &plugin.mount };

@@ -146,7 +146,12 @@ mod tests {
     use super::*;
 
     fn failed(name: &str, mount: &str) -> Plugin {
-        Plugin { name: name.to_owned(), mount: mount.to_owned(), state: PluginState::Failed("not in this test".to_owned()) }
+        Plugin {
+            name: name.to_owned(),
+            mount: mount.to_owned(),
+            state: PluginState::Failed("not in this test".to_owned()),
+            kept_because: None,
+        }
     }
 
     fn site(name: &str, hosts: &[&str], plugins: Vec<Plugin>) -> Site {

@@ -51,13 +51,15 @@ impl Description {
     /// The first thing that is wrong.
     pub(crate) fn parse(text: &str) -> Result<Description, DescriptionError> {
         let description: Description = serde_json::from_str(text)?;
-        let mut matcher = matchit::Router::new();
-        for pattern in description.paths.keys() {
+        for (index, pattern) in description.paths.keys().enumerate() {
             let wrong = |reason: String| DescriptionError::Pattern { pattern: pattern.clone(), reason };
             if !pattern.starts_with('/') {
                 return Err(wrong("it does not begin with `/`".to_owned()));
             }
-            matcher.insert(pattern, ()).map_err(|error| wrong(error.to_string()))?;
+            matchit::Router::new().insert(pattern, ()).map_err(|error| wrong(error.to_string()))?;
+            if let Some(other) = description.paths.keys().take(index).find(|other| collide(other, pattern)) {
+                return Err(wrong(format!("it collides with `{other}`")));
+            }
         }
         description.config_validator()?;
         Ok(description)
@@ -68,6 +70,18 @@ impl Description {
         let nothing = serde_json::json!({"type": "object", "additionalProperties": false});
         jsonschema::validator_for(self.config.as_ref().unwrap_or(&nothing)).map_err(|error| DescriptionError::Schema(error.to_string()))
     }
+}
+
+/// Whether two path patterns cannot be routed side by side: a path may match both, and neither is the more special one.
+///
+/// `matchit` is asked about each pair by itself and in both orders. Patterns of which no two collide can be inserted together in any order; but what it says of one pattern among many depends on the order
+/// where parameters are parts of segments (`/v{n}`), and so does which pattern it names as the other one.
+pub(crate) fn collide(one: &str, other: &str) -> bool {
+    let refused = |first: &str, second: &str| {
+        let mut matcher = matchit::Router::new();
+        matcher.insert(first, ()).is_err() || matcher.insert(second, ()).is_err()
+    };
+    refused(one, other) || refused(other, one)
 }
 
 #[cfg(test)]
@@ -90,7 +104,8 @@ mod tests {
         check(r#"{"name":"a"}"#, Some("missing field `version`"));
         check("no", Some("expected ident"));
         check(r#"{"name":"a","version":"1","paths":{"a":{}}}"#, Some("does not begin with `/`"));
-        check(r#"{"name":"a","version":"1","paths":{"/{a}":{},"/{b}":{}}}"#, Some("path pattern `/{b}`"));
+        check(r#"{"name":"a","version":"1","paths":{"/{a}":{},"/{b}":{}}}"#, Some("path pattern `/{b}`: it collides with `/{a}`"));
+        check(r#"{"name":"a","version":"1","paths":{"/{a":{}}}"#, Some("path pattern `/{a`"));
         check(r#"{"name":"a","version":"1","config":{"type":7}}"#, Some("no JSON schema"));
     }
 }

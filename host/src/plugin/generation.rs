@@ -13,6 +13,7 @@ use super::instance::{Exports, Instance, InstanceParts};
 use super::outcome::Outcome;
 use super::pool::Pool;
 use super::state::InstanceState;
+use crate::backend::engine::Engine;
 use crate::metrics::PluginMetrics;
 use crate::settings::{Isolation, PluginSettings};
 
@@ -27,6 +28,8 @@ pub(crate) struct Generation {
     pub(crate) digest: String,
     /// What the operator wrote.
     pub(crate) settings: PluginSettings,
+    /// The engine that its docker grant named when it was loaded; none without the grant. The pointer is its identity: the same name may mean another engine by now.
+    pub(crate) engine: Option<Arc<Engine>>,
     /// The interfaces that the component imports, sorted.
     pub(crate) imports: Vec<String>,
     pub(crate) parts: InstanceParts,

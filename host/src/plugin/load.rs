@@ -1,15 +1,22 @@
 //! From a file to a [`Generation`]: read, compile, describe, check, link, try.
 //!
-//! Nothing of a plugin runs with any power before everything was checked: its description is asked for in an instance whose rooms all refuse. Whatever is wrong comes back as
-//! [`Mistakes`] at the line of `wharf.toml` that is concerned, with what to write there; the host goes on serving the other plugins.
+//! Nothing of a plugin runs with any power before everything was checked: its description is asked for in an instance whose rooms all refuse, under the limits that the plugin will have, so that a
+//! component which cannot start within them holds up nobody for longer. Whatever is wrong comes back as [`Mistakes`] at the line of `wharf.toml` that is concerned, with what to write there;
+//! the host goes on serving the other plugins.
+//!
+//! A new version that wants more than the old one needs no further yes than the one in the configuration: the grant there is the operator's word, an import without a grant is never linked, and so a
+//! component that imports more than it was granted is not loaded and the old version goes on. Nothing that a component says of itself widens what it may do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use super::checks::{CONTRACT, check_config, check_imports, one, warnings};
 use super::circuit::Circuit;
 use super::code_cache::{CodeCache, sha256_hex};
 use super::describe::Description;
@@ -17,20 +24,21 @@ use super::generation::{Generation, Instances, SharedGeneration};
 use super::instance::{Exports, InstanceParts};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
+use crate::backend::engine::Engine;
 use crate::backend::lines::LineMeter;
 use crate::backend::operations::Operations;
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::bindings::wharf::http::{outgoing, types};
+use crate::capability;
 use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
-use crate::capability::{self, Grants};
 use crate::metrics::Metrics;
-use crate::settings::{Location, Mistake, Mistakes, PluginSettings};
+use crate::settings::{Limits, Located, Mistake, Mistakes, PluginSettings};
 
-/// The contract that this host offers, as the version of its packages.
-pub(crate) const CONTRACT: &str = "0.1.0";
+/// What helps a component that does not start.
+const START_LIMITS: &str = "its `limits` hold while it starts: raise `memory_mib` or `start_deadline_ms` if one of them is too small";
 
 /// Loads plugins. One for the process.
 pub(crate) struct Loader {
@@ -59,15 +67,15 @@ pub(crate) struct Compiled {
 pub(crate) enum ComponentError {
     /// It cannot be read.
     #[error("failed to read `{path}`")]
-    Read { path: String, source: std::io::Error },
+    Read { path: String, source: io::Error },
     /// Its sha256 is another.
     #[error("`{path}` has the sha256 {actual}, the configuration pins {expected}")]
     Digest { path: String, actual: String, expected: String },
     /// It is machine code.
-    #[error("`{path}` is precompiled machine code, which cannot be checked and is not loaded; name the component itself")]
+    #[error("`{path}` is precompiled machine code, which cannot be checked and is not loaded")]
     Precompiled { path: String },
     /// It is a core module.
-    #[error("`{path}` is a core WebAssembly module, not a component; build it for the target wasm32-wasip2")]
+    #[error("`{path}` is a core WebAssembly module, not a component")]
     CoreModule { path: String },
     /// It is something else.
     #[error("`{path}` is no WebAssembly component: it does not begin with the bytes of one")]
@@ -75,6 +83,37 @@ pub(crate) enum ComponentError {
     /// It does not compile.
     #[error("`{path}` does not compile: {reason}")]
     Compile { path: String, reason: String },
+}
+
+impl ComponentError {
+    /// What to do about it.
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            ComponentError::Read { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "build it, or correct the path; one in a configuration is relative to the file that it stands in".to_owned()
+                }
+                io::ErrorKind::PermissionDenied => "let the user that runs the host read it and enter the folders above it".to_owned(),
+                io::ErrorKind::IsADirectory => "name the component itself".to_owned(),
+                _ => return None,
+            },
+            ComponentError::Digest { actual, .. } => {
+                format!("if this is the component that you mean, write `sha256 = \"{actual}\"`; if not, find out who replaced it")
+            }
+            ComponentError::Precompiled { .. } => "name the component that it was made from".to_owned(),
+            ComponentError::CoreModule { .. } => {
+                "build it for the target wasm32-wasip2, or make a component of it with `wasm-tools component new`".to_owned()
+            }
+            ComponentError::NotWasm { .. } => "name a component, which is what a build for the target wasm32-wasip2 makes".to_owned(),
+            ComponentError::Compile { .. } => "it is damaged, or uses what this host does not have: build it again".to_owned(),
+        })
+    }
+
+    /// As a mistake without a place.
+    pub(crate) fn into_mistake(self) -> Mistake {
+        let remedy = self.remedy();
+        Mistake { at: None, message: format!("{:#}", anyhow::Error::new(self)), remedy }
+    }
 }
 
 impl Loader {
@@ -112,20 +151,36 @@ impl Loader {
         Ok(Compiled { component, digest, imports, exports })
     }
 
-    /// Loads the plugin that `settings` describe. `engine` is the engine that its docker grant names.
+    /// Loads the plugin that `settings` describe. `engine` is the engine that its docker grant names; none without the grant.
     ///
     /// # Errors
     ///
     /// All that is wrong with the component under these settings.
-    pub(crate) async fn load(&self, site: &str, settings: PluginSettings, docker: DockerRoom) -> Result<SharedGeneration, Mistakes> {
-        let here = |error: &dyn std::fmt::Display| one(&settings.source.at, error.to_string());
-        let at_source = |error: ComponentError| one(&settings.source.at, format!("{:#}", anyhow::Error::new(error)));
-        let compiled = self.compile(&settings.source.value, settings.sha256.as_deref()).await.map_err(at_source)?;
+    pub(crate) async fn load(
+        &self,
+        site: &str,
+        settings: PluginSettings,
+        engine: Option<Arc<Engine>>,
+    ) -> Result<SharedGeneration, Mistakes> {
+        let here = |mistake: Mistake| Mistakes(vec![Mistake { at: Some(settings.source.at.clone()), ..mistake }]);
+        let compiled = self.compile(&settings.source.value, settings.sha256.as_deref()).await;
+        let compiled = compiled.map_err(|error| here(error.into_mistake()))?;
         check_imports(&compiled.imports, &settings)?;
-        let description = self.describe(&compiled, &settings.source.at).await?;
+        let description = self.describe(&compiled, &settings.limits).await.map_err(here)?;
         check_config(&description, &settings)?;
-        warn_of_unused(&description, &compiled.imports, &settings);
+        for warning in warnings(&description.grants, &compiled.imports, &settings.grants, &settings.at) {
+            tracing::warn!(plugin = settings.name.value, "{warning}");
+        }
 
+        let docker = match (&settings.grants.docker, &engine) {
+            (Some(grant), Some(engine)) => DockerRoom::new(grant.clone(), engine, self.operations.of_plugin(settings.limits.operations)),
+            (None, _) => DockerRoom::powerless(),
+            // Engines are made before plugins are loaded, and one that could not be has been reported.
+            (Some(grant), None) => {
+                let Located { value, at } = grant.engine();
+                return Err(one(at, format!("the engine `{value}` cannot be used"), None));
+            }
+        };
         let parts = InstanceParts {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
@@ -141,9 +196,7 @@ impl Loader {
             observer: Arc::new(self.metrics.host_calls()),
             limits: settings.limits.clone(),
         };
-        let linker = linker(&self.runtime, |room, power| settings.grants.allows(room, power)).map_err(|error| here(&error))?;
-        let pre = linker.instantiate_pre(&compiled.component).map_err(|error| here(&format_args!("it cannot be linked: {error:#}")))?;
-        let exports = exports(&pre, &settings.source.at)?;
+        let (pre, exports) = self.link(&compiled, |room, power| settings.grants.allows(room, power)).map_err(here)?;
         let instances = Instances::new(&parts);
         let metrics = self.metrics.plugin(site, &settings.name.value);
         let Compiled { digest, imports, .. } = compiled;
@@ -151,6 +204,7 @@ impl Loader {
             description,
             digest,
             settings,
+            engine,
             imports,
             parts,
             pre,
@@ -167,23 +221,21 @@ impl Loader {
                     super::outcome::Outcome::NotLoaded { reason, .. } => reason,
                     _ => "every instance of the pool is in use".to_owned(),
                 };
-                return Err(one(&generation.settings.source.at, reason));
+                return Err(one(&generation.settings.source.at, reason, Some(START_LIMITS.to_owned())));
             }
         }
         Ok(generation)
     }
 
-    /// Asks a component what it is, in an instance without any power. Remembered by digest.
+    /// Asks a component what it is, in an instance without any power, under `limits`. Remembered by digest: it answers the same each time, whatever its limits.
     ///
     /// # Errors
     ///
-    /// What keeps it from being asked, or what is wrong with its answer, at `at`.
-    pub(crate) async fn describe(&self, compiled: &Compiled, at: &Location) -> Result<Description, Mistakes> {
+    /// What keeps it from being asked, or what is wrong with its answer, without a place.
+    pub(crate) async fn describe(&self, compiled: &Compiled, limits: &Limits) -> Result<Description, Mistake> {
         if let Some(known) = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner).get(&compiled.digest) {
             return Ok(known.clone());
         }
-        let limits = crate::settings::Limits::default();
-        let start_deadline_ms = limits.start_deadline_ms;
         let parts = InstanceParts {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
@@ -193,22 +245,40 @@ impl Loader {
             }),
             identity: Arc::new(PluginIdentity { site: String::new(), plugin: String::new(), generation: 0 }),
             observer: Arc::new(self.metrics.host_calls()),
-            limits,
+            limits: limits.clone(),
         };
-        let linker = linker(&self.runtime, |_, _| true).map_err(|error| one(at, format!("{error:#}")))?;
-        let pre =
-            linker.instantiate_pre(&compiled.component).map_err(|error| one(at, format!("the component cannot be linked: {error:#}")))?;
-        let exports = exports(&pre, at)?;
+        let (pre, exports) = self.link(compiled, |_, _| true)?;
         let described = async { parts.instantiate(&pre, &exports, 1).await?.describe(&exports).await.transpose() };
+        let wrong = |message: String| Mistake { at: None, message, remedy: Some(START_LIMITS.to_owned()) };
         let text = match described.await {
             Ok(Some(text)) => text,
-            Ok(None) => return Err(one(at, format!("the component did not describe itself within {start_deadline_ms} ms"))),
-            Err(error) => return Err(one(at, format!("the component cannot describe itself: {error:#}"))),
+            Ok(None) => return Err(wrong(format!("the component did not describe itself within {} ms", limits.start_deadline_ms))),
+            Err(error) => return Err(wrong(format!("the component cannot describe itself: {error:#}"))),
         };
-        let description = Description::parse(&text).map_err(|error| one(at, format!("the component cannot be used: {error}")))?;
+        let description = Description::parse(&text).map_err(|error| {
+            let remedy = Some("correct what the plugin says of itself, and build it again".to_owned());
+            Mistake { at: None, message: format!("the component cannot be used: {error}"), remedy }
+        })?;
         let mut known = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(compiled.digest.clone(), description.clone());
         Ok(description)
+    }
+
+    /// Removes compiled code that is of no use any more. Blocks.
+    pub(crate) fn sweep_cache(&self) {
+        self.cache.sweep(&self.runtime.engine, SystemTime::now());
+    }
+
+    /// Links `compiled` with the interfaces that `allowed` has, and finds what the host calls. Mistakes have no place.
+    fn link(&self, compiled: &Compiled, allowed: impl Fn(&str, &str) -> bool) -> Result<(InstancePre<InstanceState>, Exports), Mistake> {
+        let linked = linker(&self.runtime, allowed).and_then(|linker| linker.instantiate_pre(&compiled.component));
+        let pre = linked.map_err(|error| Mistake {
+            at: None,
+            message: format!("the component cannot be linked: {error:#}"),
+            remedy: Some("build it to import nothing but the interfaces of the contract and those of WASI 0.2".to_owned()),
+        })?;
+        let exports = exports(&pre, &compiled.exports)?;
+        Ok((pre, exports))
     }
 
     fn next_generation(&self, site: &str, plugin: &str) -> u64 {
@@ -246,124 +316,22 @@ fn linker(runtime: &WasmRuntime, allowed: impl Fn(&str, &str) -> bool) -> wasmti
     Ok(linker)
 }
 
-/// The exports that the host calls.
-fn exports(pre: &InstancePre<InstanceState>, at: &Location) -> Result<Exports, Mistakes> {
+/// The exports that the host calls. `names` are all that there are. A mistake has no place.
+fn exports(pre: &InstancePre<InstanceState>, names: &[String]) -> Result<Exports, Mistake> {
     let missing = |interface: &str| {
-        let remedy = format!("export it with `wharf_sdk::export!`, or build for the world `wharf:plugin/plugin@{CONTRACT}`");
-        Mistakes(vec![Mistake {
-            at: Some(at.clone()),
-            message: format!("the component does not export `{interface}@{CONTRACT}`, which a plugin must"),
-            remedy: Some(remedy),
-        }])
+        let other = names.iter().find(|name| name.split_once('@').is_some_and(|(base, _)| base == interface));
+        let found = other.map(|other| format!("; it exports `{other}`")).unwrap_or_default();
+        let message = format!("the component does not export `{interface}@{CONTRACT}`, which a plugin must{found}");
+        let remedy = match other {
+            Some(_) => format!("build it with an SDK of the contract {CONTRACT}"),
+            None => format!("export it with `wharf_sdk::export!`, or build for the world `wharf:plugin/plugin@{CONTRACT}`"),
+        };
+        Mistake { at: None, message, remedy: Some(remedy) }
     };
     Ok(Exports {
         description: description::GuestIndices::new(pre).map_err(|_| missing("wharf:plugin/description"))?,
         handler: handler::GuestIndices::new(pre).map_err(|_| missing("wharf:http/handler"))?,
     })
-}
-
-/// Whether everything that the component imports is offered and granted.
-fn check_imports(imports: &[String], settings: &PluginSettings) -> Result<(), Mistakes> {
-    let rooms = capability::rooms::<InstanceState>();
-    let mut mistakes = Vec::new();
-    let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for import in imports.iter().filter(|import| import.starts_with("wharf:")) {
-        let (base, version) = import.split_once('@').unwrap_or((import, ""));
-        let known = rooms.iter().flat_map(|room| room.interfaces.iter().map(move |interface| (room.name, interface)));
-        let known = known.into_iter().find(|(_, interface)| interface.name.split_once('@').is_some_and(|(name, _)| name == base));
-        let shared = ["wharf:http/types", "wharf:http/outgoing", "wharf:docker/types"].contains(&base);
-        if !shared && known.is_none() {
-            let remedy = Some("build the plugin with an SDK that this host's README names, or use a newer host".to_owned());
-            mistakes.push(Mistake {
-                at: Some(settings.source.at.clone()),
-                message: format!("the component imports `{import}`, which this host does not have"),
-                remedy,
-            });
-        } else if !same_track(version) {
-            let message = format!("the component imports `{import}`; this host offers {CONTRACT} of it");
-            let remedy = Some(format!("build the plugin with an SDK of the contract {CONTRACT}"));
-            mistakes.push(Mistake { at: Some(settings.source.at.clone()), message, remedy });
-        } else if let Some((room, power)) = known.and_then(|(room, interface)| Some((room, interface.power?)))
-            && !settings.grants.allows(room, power)
-        {
-            missing.entry(room).or_default().push(power);
-        }
-    }
-    for (room, powers) in missing {
-        let words = powers.iter().map(|power| format!("\"{power}\"")).collect::<Vec<_>>().join(", ");
-        let interfaces = powers.iter().map(|power| format!("`wharf:{room}/{}`", power.replace('.', "-"))).collect::<Vec<_>>().join(", ");
-        mistakes.push(Mistake {
-            at: Some(settings.at.clone()),
-            message: format!("plugin `{}` imports {interfaces} without a grant", settings.name.value),
-            remedy: Some(format!("if it should have them, add below this plugin:\n    [site.plugin.grants.{room}]\n    allow = [{words}]")),
-        });
-    }
-    if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes)) }
-}
-
-/// Whether an import of `version` can be met by [`CONTRACT`]: below 1.0 the minor number is the track.
-fn same_track(version: &str) -> bool {
-    let track = |version: &str| version.rsplit_once('.').map(|(track, _)| track.to_owned());
-    track(version) == track(CONTRACT)
-}
-
-/// Whether the plugin's settings fit its schema.
-fn check_config(description: &Description, settings: &PluginSettings) -> Result<(), Mistakes> {
-    let validator = description.config_validator().map_err(|error| one(&settings.source.at, error.to_string()))?;
-    let mut values = settings.config.values.clone();
-    // To the schema a secret is the string that it will be.
-    values.extend(settings.config.secrets.keys().map(|name| (name.clone(), serde_json::Value::from(""))));
-    let values = serde_json::Value::Object(values);
-    let mistakes: Vec<Mistake> = validator
-        .iter_errors(&values)
-        .map(|error| {
-            let pointer = error.instance_path().to_string();
-            let at = settings.config.places.get(&pointer).or_else(|| settings.config.places.get("")).unwrap_or(&settings.at);
-            let key = pointer.trim_start_matches('/').replace('/', ".");
-            let of = if key.is_empty() { "config".to_owned() } else { format!("config.{key}") };
-            let remedy = description
-                .config
-                .as_ref()
-                .and_then(|schema| schema.pointer("/properties"))
-                .and_then(serde_json::Value::as_object)
-                .map(|known| format!("the plugin knows {}", known.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")));
-            Mistake { at: Some(at.clone()), message: format!("`{of}` of plugin `{}`: {error}", settings.name.value), remedy }
-        })
-        .collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes)) }
-}
-
-/// Says which grants nothing asks for, and which imports the plugin does not account for.
-fn warn_of_unused(description: &Description, imports: &[String], settings: &PluginSettings) {
-    for warning in warnings(&description.grants, imports, &settings.grants, &settings.at) {
-        tracing::warn!(plugin = settings.name.value, "{warning}");
-    }
-}
-
-/// What an operator should know of a plugin that can be loaded all the same.
-pub(crate) fn warnings(wanted: &BTreeMap<String, Vec<String>>, imports: &[String], grants: &Grants, at: &Location) -> Vec<Mistake> {
-    let mut warnings = Vec::new();
-    for room in capability::rooms::<InstanceState>() {
-        for interface in &room.interfaces {
-            let Some(power) = interface.power else { continue };
-            let base = interface.name.split_once('@').map_or(interface.name, |(base, _)| base);
-            let imported = imports.iter().any(|import| import.split_once('@').is_some_and(|(name, _)| name == base));
-            let wanted = wanted.get(room.name).is_some_and(|powers| powers.iter().any(|word| word == power));
-            if grants.allows(room.name, power) && !imported {
-                let message = format!("`{power}` of `grants.{}` is granted, and nothing in the component asks for it", room.name);
-                warnings.push(Mistake { at: Some(at.clone()), message, remedy: Some("take it out of `allow`".to_owned()) });
-            }
-            if imported && !wanted {
-                let message = format!("the component imports `{base}`, which its description does not account for");
-                warnings.push(Mistake { at: Some(at.clone()), message, remedy: None });
-            }
-        }
-    }
-    warnings
-}
-
-fn one(at: &Location, message: String) -> Mistakes {
-    Mistakes(vec![Mistake { at: Some(at.clone()), message, remedy: None }])
 }
 
 #[cfg(test)]
@@ -382,11 +350,5 @@ mod tests {
         check_kind(b"\0asm\x01\0\0\0", "core WebAssembly module");
         check_kind(b"\x7fELF and more", "no WebAssembly component");
         check_kind(b"", "no WebAssembly component");
-    }
-
-    #[test]
-    fn a_contract_of_the_same_track_is_accepted() {
-        assert!(same_track("0.1.0") && same_track("0.1.7"));
-        assert!(!same_track("0.2.0") && !same_track("1.1.0") && !same_track(""));
     }
 }

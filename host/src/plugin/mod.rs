@@ -5,6 +5,7 @@
 //! listeners, and the rooms below know nothing of plugins.
 
 pub(crate) mod call;
+pub(crate) mod checks;
 pub(crate) mod circuit;
 pub(crate) mod code_cache;
 pub(crate) mod describe;

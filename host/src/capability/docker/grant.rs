@@ -164,6 +164,11 @@ impl DockerGrant {
         &self.engine
     }
 
+    /// Whether `other` allows the same, wherever in the file it stands.
+    pub(crate) fn same_as(&self, other: &DockerGrant) -> bool {
+        self.engine.value == other.engine.value && *self == DockerGrant { engine: self.engine.clone(), ..other.clone() }
+    }
+
     /// Whether `power`, a word of `allow`, was granted.
     pub(crate) fn has(&self, power: &str) -> bool {
         self.powers.iter().any(|granted| granted.word() == power)
