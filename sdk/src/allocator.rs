@@ -153,7 +153,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Recycling<A> {
     }
 }
 
-#[cfg(all(target_family = "wasm", not(target_feature = "atomics"), feature = "allocator"))]
+#[cfg(target_family = "wasm")]
 mod component {
     use super::Recycling;
 

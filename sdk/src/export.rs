@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn echo(request: &Request) -> Result<String, BodyError> {
-        Ok(request.json::<Vec<String>>()?.join(" "))
+        Ok(request.json::<Vec<&str>>()?.join(" "))
     }
 
     fn count(_: &Request) -> Result<Response, Error> {

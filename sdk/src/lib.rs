@@ -9,7 +9,7 @@
 #![deny(missing_docs)]
 #![expect(clippy::test_attr_in_doctest, reason = "the README shows how a plugin is tested; its plugin's own tests run in `examples/hello`")]
 
-#[cfg(any(target_family = "wasm", test))]
+#[cfg(any(all(target_family = "wasm", not(target_feature = "atomics"), feature = "allocator"), test))]
 mod allocator;
 mod body;
 mod description;
