@@ -2,8 +2,8 @@
 //!
 //! A request and its answer cross the border as some twenty small blocks, which the host asks for one by one, and almost all are of the sizes of the request
 //! before. The allocator of wasi-libc, made for any pattern, spends 70 % of the instructions of a small request on them. So freed blocks of
-//! up to 1 KiB are kept in a list for each power of two and handed out again, and everything else is left to the allocator below. Allocators of crates.io that
-//! are made for wasm were tried in its stead (talc 5.1, rlsf 0.2): they are smaller and not faster.
+//! up to 1 KiB are kept in a list for each power of two and handed out again, and everything else is left to the allocator below. Two allocators of
+//! crates.io that support wasm (talc 5.1, rlsf 0.2) were tried in its stead, and took more instructions than wasi-libc's.
 //!
 //! The lists are bounded, so that the memory of a burst goes back to where blocks are joined. Nothing here knows of threads: a component has one.
 #![expect(unsafe_code, reason = "an allocator: what it hands out is memory")]
