@@ -22,21 +22,21 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs `command`, with its output shown. If we are asked to stop, it and the compilers that it has started are interrupted.
+/// Runs `command`, with its output shown. If we are asked to stop, it and the compilers that it has started are ended.
 ///
 /// # Errors
 ///
 /// It cannot be started or ends without success, or we were asked to stop. It has ended in any case.
 pub(crate) fn show(command: Command, stop: &Stop) -> anyhow::Result<()> {
-    show_until(command, stop, Process::interrupt_group)
+    show_until(command, stop, Process::terminate_group)
 }
 
-/// As [`show`], with another way to interrupt it, after which it takes the time that it needs.
+/// As [`show`], with another way to tell it, after which it takes the time that it needs.
 ///
 /// # Errors
 ///
 /// As [`show`].
-pub(crate) fn show_until(command: Command, stop: &Stop, interrupt: fn(&Process)) -> anyhow::Result<()> {
+pub(crate) fn show_until(command: Command, stop: &Stop, tell: fn(&Process)) -> anyhow::Result<()> {
     stop.check()?;
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy());
@@ -45,7 +45,7 @@ pub(crate) fn show_until(command: Command, stop: &Stop, interrupt: fn(&Process))
     let mut process = Process::start_attached(command)?;
     let Some(status) = stop.wait_for(&mut process)? else {
         crate::step(&format!("stopping `{line}`"));
-        interrupt(&process);
+        tell(&process);
         process.wait()?;
         return Err(Asked.into());
     };

@@ -45,7 +45,7 @@ impl ChosenEngine {
         if let Some((by, url)) = named {
             return match probe(&url) {
                 Ok(client) => ChosenEngine::found(url, client),
-                Err(NoEngine::Malformed) => anyhow::bail!("{by}: {}", NoEngine::Malformed.at(&url)),
+                Err(problem @ (NoEngine::Malformed | NoEngine::Forbidden)) => anyhow::bail!("{by}: {}", problem.at(&url)),
                 Err(problem) => anyhow::bail!("{by}: {}; without it a private engine is started", problem.at(&url)),
             };
         }

@@ -139,10 +139,10 @@ impl Process {
         self.signal(Signal::INT);
     }
 
-    /// Sends SIGINT to it and to whatever it has started and left in its group.
-    pub fn interrupt_group(&self) {
+    /// Sends SIGTERM to it and to whatever it has started and left in its group.
+    pub fn terminate_group(&self) {
         if let Some(id) = self.pid() {
-            let _ = kill_process_group(id, Signal::INT);
+            let _ = kill_process_group(id, Signal::TERM);
         }
     }
 
