@@ -119,23 +119,30 @@ async fn step<F: Future<Output = Returned>>(call: &mut Metered<F>, outgoing: &Ou
     .await
 }
 
-/// Sorts the end of a call: what the guest answered, with the instance that did and the right to work, or how it failed.
-fn sort(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Result<(types::Response, Instance, Admitted), Outcome> {
-    let Returned { instance, admitted, answer } = ended.map_err(|DeadlinePassed| Outcome::Deadline(DeadlineKind::Wall))?;
+/// How a call that is over ended.
+enum Ended {
+    /// The guest answered; the instance may be kept when the answer can be sent, and the right to work is returned after that.
+    Answered(types::Response, Instance, Admitted),
+    /// It failed; the instance is gone.
+    Failed(Outcome),
+}
+
+fn sort(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Ended {
+    let Ok(Returned { instance, admitted, answer }) = ended else { return Ended::Failed(Outcome::Deadline(DeadlineKind::Wall)) };
     let memory = &instance.store.data().memory;
     generation.metrics.memory_used(memory.used_bytes() as u64);
     match answer {
-        Err(error) => Err(Outcome::of_error(&error, memory.refused)),
-        Ok(Err(error)) => Err(Outcome::GuestError(format!("{error:?}"))),
-        Ok(Ok(record)) => Ok((record, instance, admitted)),
+        Err(error) => Ended::Failed(Outcome::of_error(&error, memory.refused)),
+        Ok(Err(error)) => Ended::Failed(Outcome::GuestError(format!("{error:?}"))),
+        Ok(Ok(record)) => Ended::Answered(record, instance, admitted),
     }
 }
 
 /// The answer of a guest that is done. Keeps its instance if it could be sent.
 fn answer(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Outcome {
     let (record, mut instance, _admitted) = match sort(generation, ended) {
-        Ok(returned) => returned,
-        Err(outcome) => return outcome,
+        Ended::Answered(record, instance, admitted) => (record, instance, admitted),
+        Ended::Failed(outcome) => return outcome,
     };
     let limit_bytes = generation.settings.limits.response_mib.saturating_mul(1 << 20);
     match exchange::response(record, instance.store.data_mut(), limit_bytes) {
@@ -165,12 +172,12 @@ where
 /// The end of a call whose response was started.
 fn end_stream(generation: &Generation, ended: Result<Returned, DeadlinePassed>) -> Result<(), BrokenOff> {
     let outcome = match sort(generation, ended) {
-        Ok((types::Response { body: types::ResponseBody::Started, .. }, instance, _admitted)) => {
+        Ended::Answered(types::Response { body: types::ResponseBody::Started, .. }, instance, _admitted) => {
             generation.recycle(instance);
             return Ok(());
         }
-        Ok(_) => Outcome::GuestError("it called `outgoing.start` and did not answer `started`".to_owned()),
-        Err(outcome) => outcome,
+        Ended::Answered(..) => Outcome::GuestError("it called `outgoing.start` and did not answer `started`".to_owned()),
+        Ended::Failed(outcome) => outcome,
     };
     count(generation, &outcome);
     // The head is out, so nothing can be answered in its place; this writes the reason to the log.
