@@ -126,17 +126,19 @@ impl CodeCache {
     ///
     /// Wasmtime's reason when `wasm` cannot be compiled. A cache that cannot be read or written is logged and done without.
     pub(crate) fn compile(&self, engine: &Engine, wasm: &[u8], digest: &str) -> wasmtime::Result<Component> {
-        let Some(directory) = &self.directory else { return Component::from_binary(engine, wasm) };
+        let Some(directory) = &self.directory else { return compile_apart(engine, wasm) };
         let name = format!("{digest}{}", suffix(engine));
         if let Some(component) = directory.load(engine, &name) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, wasm)?;
+        let component = compile_apart(engine, wasm)?;
         if let Err(error) = component.serialize().map_err(io::Error::other).and_then(|code| directory.store(&name, &code)) {
             let path = directory.shown.join(name);
             tracing::warn!(path = %path.display(), %error, "cannot keep compiled code; it will be compiled again at the next start");
+            return Ok(component);
         }
-        Ok(component)
+        // What is mapped from the file, the system may take from memory again; what the compiler made, it may not.
+        Ok(directory.load(engine, &name).unwrap_or(component))
     }
 
     /// Removes what is of no use any more: code that `engine` cannot run, code that nobody used for [`UNUSED_AFTER`] before `now`, and what an interrupted process left half written. Blocks.
@@ -157,6 +159,12 @@ impl CodeCache {
             }
         }
     }
+}
+
+/// Compiles in threads that end with it, so that what the compiler held goes back to the system: threads that stay keep tens of MiB for the next time, which is a new version of a plugin some day.
+fn compile_apart(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Component> {
+    let threads = rayon::ThreadPoolBuilder::new().thread_name(|_| "wasm-compiler".to_owned()).build()?;
+    threads.install(|| Component::from_binary(engine, wasm))
 }
 
 impl Directory {
