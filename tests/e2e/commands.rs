@@ -58,7 +58,12 @@ fn a_missing_grant_is_one_mistake_of_a_configuration_that_can_be_read() {
     assert_eq!((code, error.as_str()), (Some(1), ""), "{out}");
     let line = 1 + configuration.lines().position(|line| line == "[[site.plugin]]").unwrap();
     let place = format!("wharf.toml:{line}:");
-    for part in ["  plugin deployments at /: not loaded", &place, "allow = [\"containers.remove\"]", "wharf.toml: 1 mistake\n"] {
+    for part in [
+        "  plugin deployments at /: not loaded",
+        &place,
+        "add to `allow` of its [site.plugin.grants.docker]: \"containers.remove\"",
+        "wharf.toml: 1 mistake\n",
+    ] {
         assert!(out.contains(part), "no `{part}` in\n{out}");
     }
 }

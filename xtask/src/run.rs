@@ -34,8 +34,9 @@ pub(crate) fn run(file: &Path, data_dir: &Path, stop: &Stop) -> anyhow::Result<(
     let _only = lock::claim(data_dir)?;
     configuration.check_free()?;
     toolchain::ensure_wasm_target(stop)?;
-    let mut engine = ChosenEngine::choose(configuration.engine.as_deref(), data_dir, stop)?;
+    let mut engine = ChosenEngine::choose(configuration.engine.as_deref(), data_dir, stop).or_else(|error| stop.reason_of(error))?;
     let served = prepare(&engine.client, stop)
+        .or_else(|error| stop.reason_of(error))
         .and_then(|()| cargo::build_host(stop))
         .and_then(|binary| cargo::build_plugins(stop).map(|()| binary))
         .and_then(|binary| serve(&binary, file, &configuration, &engine, stop));

@@ -58,6 +58,16 @@ impl Stop {
         if self.asked() { Err(Asked) } else { Ok(()) }
     }
 
+    /// Why a step that asks an engine failed with `error`: a signal breaks off the request that is under way, which is no failure of the engine's.
+    ///
+    /// # Errors
+    ///
+    /// Always: [`Asked`] if we were asked, and else `error`.
+    pub(crate) fn reason_of<T>(&self, error: anyhow::Error) -> anyhow::Result<T> {
+        self.check()?;
+        Err(error)
+    }
+
     /// What a shell expects of a program that a signal ended: 128 and the signal's number, 130 for Ctrl-C. None if we were not asked.
     pub(crate) fn exit_code(&self) -> Option<u8> {
         let signal = self.0.load(Ordering::SeqCst);
