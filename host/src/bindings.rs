@@ -5,7 +5,7 @@
 //! are therefore loaded one by one through their `GuestIndices` (see `plugin/load.rs`), never by the world's own `Pre`.
 
 wasmtime::component::bindgen!({
-    path: ["../wit/http", "../wit/docker", "../wit/log", "../wit/config", "../wit/plugin"],
+    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/log", "../wit/config", "../wit/plugin"],
     world: "wharf:plugin/plugin",
     imports: {
         // What waits for the engine, the disk or the client suspends the guest, not the thread.
@@ -24,6 +24,9 @@ wasmtime::component::bindgen!({
         "wharf:docker/networks-read": async,
         "wharf:docker/volumes-read": async,
         "wharf:docker/system-read": async,
+        "wharf:registry/digests-read.heads": async,
+        "wharf:registry/manifests-read": async,
+        "wharf:registry/tags-read": async,
     },
     exports: { default: async },
     with: {

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use self::shards::{Histogram, ShardedU64};
+use crate::backend::registry::{RegistryEvent, RegistryObserver};
 use crate::capability::call::{HostCallObserver, PluginIdentity};
 
 mod shards;
@@ -56,6 +57,18 @@ struct FunctionLabels {
     function: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistryLabels {
+    registry: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistryRequestLabels {
+    registry: String,
+    method: &'static str,
+    status: u16,
+}
+
 /// Every series of one process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -67,6 +80,11 @@ pub(crate) struct Metrics {
     memory_high_water: Family<PluginLabels, Gauge>,
     host_calls: Family<FunctionLabels, Counter>,
     denials: Family<FunctionLabels, Counter>,
+    registry_requests: Family<RegistryRequestLabels, Counter>,
+    registry_tokens: Family<RegistryLabels, Counter>,
+    registry_connections: Counter,
+    registry_quota_limit: Family<RegistryLabels, Gauge>,
+    registry_quota_remaining: Family<RegistryLabels, Gauge>,
 }
 
 impl Metrics {
@@ -82,6 +100,11 @@ impl Metrics {
             memory_high_water: Family::default(),
             host_calls: Family::default(),
             denials: Family::default(),
+            registry_requests: Family::default(),
+            registry_tokens: Family::default(),
+            registry_connections: Counter::default(),
+            registry_quota_limit: Family::default(),
+            registry_quota_remaining: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -99,6 +122,14 @@ impl Metrics {
         registry.register_with_unit("memory_high_water", help, Unit::Bytes, metrics.memory_high_water.clone());
         registry.register("host_calls", "Calls of the host by plugins, by function", metrics.host_calls.clone());
         registry.register("host_call_denials", "Calls of the host that a grant refused, by function", metrics.denials.clone());
+        let help = "Requests that registries answered, by method and status; a GET of a manifest counts as a pull there";
+        registry.register("registry_requests", help, metrics.registry_requests.clone());
+        registry.register("registry_token_requests", "Requests to the token servers of registries", metrics.registry_tokens.clone());
+        registry.register("registry_connections", "Connections made to registries", metrics.registry_connections.clone());
+        let help = "Pulls that a registry allows in one window, as it said last";
+        registry.register("registry_quota_limit", help, metrics.registry_quota_limit.clone());
+        let help = "Pulls that a registry has left for us in this window, as it said last";
+        registry.register("registry_quota_remaining", help, metrics.registry_quota_remaining.clone());
         metrics
     }
 
@@ -192,6 +223,29 @@ impl HostCallObserver for HostCallMetrics {
 
     fn denied(&self, plugin: &PluginIdentity, function: &'static str) {
         self.denials.count(plugin, function);
+    }
+}
+
+impl RegistryObserver for Metrics {
+    fn observe(&self, registry: &str, event: RegistryEvent) {
+        let labels = || RegistryLabels { registry: registry.to_owned() };
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        match event {
+            RegistryEvent::Request { method, status } => {
+                let labels = RegistryRequestLabels { registry: registry.to_owned(), method, status };
+                self.registry_requests.get_or_create(&labels).inc();
+            }
+            RegistryEvent::TokenRequest => {
+                self.registry_tokens.get_or_create(&labels()).inc();
+            }
+            RegistryEvent::Connection => {
+                self.registry_connections.inc();
+            }
+            RegistryEvent::Quota(quota) => {
+                self.registry_quota_limit.get_or_create(&labels()).set(gauge(quota.limit));
+                self.registry_quota_remaining.get_or_create(&labels()).set(gauge(quota.remaining));
+            }
+        }
     }
 }
 

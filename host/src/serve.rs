@@ -149,6 +149,11 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
         Some(address) => Some(listen("admin", address, ADMIN_CONNECTIONS, admin::routes(Arc::clone(&host))).await?),
         None => None,
     };
+    let own = host.loader.registries.own_listeners();
+    own.add(sites.address);
+    if let Some(admin) = &admin {
+        own.add(admin.address);
+    }
     Ok(Running { host, sites, admin, grace: Duration::from_secs(server.shutdown_grace_secs) })
 }
 
@@ -280,6 +285,7 @@ impl Host {
     /// Loads the sites of `settings` and puts them into force. One at a time.
     async fn publish(&self, settings: Settings) -> Vec<Mistake> {
         let (engines, mut mistakes) = Engines::new(&settings.engines, &self.engines.load());
+        self.loader.registries.configure(settings.registries.clone());
         if settings.server != self.server {
             let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
             mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });

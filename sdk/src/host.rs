@@ -22,6 +22,10 @@ mod native {
     use crate::docker::{Container, Grace};
     use crate::error::Error;
     use crate::log::Level;
+    use crate::registry::digests_read::{Head, Quota};
+    use crate::registry::manifests_read::{ImageConfig, Manifest};
+    use crate::registry::references::Reference;
+    use crate::registry::tags_read::TagList;
     use crate::stream::{BodyWriter, ByteStream};
 
     /// The functions of the contract, in its order. What each means is told where plugins call it.
@@ -44,6 +48,13 @@ mod native {
         fn networks_list(&self) -> Result<Vec<Network>, Error>;
         fn volumes_list(&self) -> Result<Vec<Volume>, Error>;
         fn engine_version(&self) -> Result<Engine, Error>;
+        fn registry_resolve(&self, reference: &str) -> Result<Reference, Error>;
+        fn registry_heads(&self, references: &[String]) -> Vec<Result<Head, Error>>;
+        fn registry_last_quota(&self, reference: &str) -> Result<Option<Quota>, Error>;
+        fn registry_manifest(&self, reference: &str) -> Result<Manifest, Error>;
+        fn registry_platform_manifest(&self, reference: &str, platform: Option<&str>) -> Result<Manifest, Error>;
+        fn registry_config(&self, reference: &str, platform: Option<&str>) -> Result<ImageConfig, Error>;
+        fn registry_tags(&self, reference: &str, limit: u32) -> Result<TagList, Error>;
     }
 
     /// Asks the host of this thread.

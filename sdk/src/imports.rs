@@ -11,6 +11,7 @@ use crate::bindings::wharf::docker::{
 };
 use crate::bindings::wharf::http::{outgoing, types as http};
 use crate::bindings::wharf::log::log;
+use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read, types as registry};
 use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
@@ -23,6 +24,10 @@ use crate::docker::{Container, Grace};
 use crate::error::Error;
 use crate::host::Fields;
 use crate::log::Level;
+use crate::registry::digests_read::{Head, Quota};
+use crate::registry::manifests_read::{ImageConfig, Manifest};
+use crate::registry::references::Reference;
+use crate::registry::tags_read::TagList;
 use crate::stream::{BodyWriter, ByteStream};
 
 /// The host that runs this component.
@@ -133,6 +138,39 @@ impl Imports {
         let engine = system_read::version()?;
         Ok(Engine { version: engine.version, api_version: engine.api_version, os: engine.os, architecture: engine.architecture })
     }
+
+    pub(crate) fn registry_resolve(&self, reference: &str) -> Result<Reference, Error> {
+        let references::Reference { full, familiar, registry, repository, tag, digest } = references::resolve(reference)?;
+        Ok(Reference { full, familiar, registry, repository, tag, digest })
+    }
+
+    pub(crate) fn registry_heads(&self, references: &[String]) -> Vec<Result<Head, Error>> {
+        let head = |head: digests_read::Head| Head { digest: head.digest, media_type: head.media_type, size: head.size };
+        digests_read::heads(references).into_iter().map(|answer| answer.map(head).map_err(Error::from)).collect()
+    }
+
+    pub(crate) fn registry_last_quota(&self, reference: &str) -> Result<Option<Quota>, Error> {
+        let quota = digests_read::last_quota(reference)?;
+        Ok(quota.map(|quota| Quota { limit: quota.limit, remaining: quota.remaining, window_secs: quota.window_secs }))
+    }
+
+    pub(crate) fn registry_manifest(&self, reference: &str) -> Result<Manifest, Error> {
+        Ok(manifests_read::fetch(reference)?.into())
+    }
+
+    pub(crate) fn registry_platform_manifest(&self, reference: &str, platform: Option<&str>) -> Result<Manifest, Error> {
+        Ok(manifests_read::fetch_platform(reference, platform)?.into())
+    }
+
+    pub(crate) fn registry_config(&self, reference: &str, platform: Option<&str>) -> Result<ImageConfig, Error> {
+        let manifests_read::ImageConfig { digest, manifest_digest, json } = manifests_read::fetch_config(reference, platform)?;
+        Ok(ImageConfig { digest, manifest_digest, json })
+    }
+
+    pub(crate) fn registry_tags(&self, reference: &str, limit: u32) -> Result<TagList, Error> {
+        let tags_read::TagList { tags, complete } = tags_read::list(reference, limit)?;
+        Ok(TagList { tags, complete })
+    }
 }
 
 /// The answers of one call about many things.
@@ -178,6 +216,12 @@ impl From<images_read::Image> for Image {
     }
 }
 
+impl From<manifests_read::Manifest> for Manifest {
+    fn from(manifest: manifests_read::Manifest) -> Manifest {
+        Manifest { digest: manifest.digest, media_type: manifest.media_type, json: manifest.json }
+    }
+}
+
 /// The error of each package has the same words.
 macro_rules! same_words {
     ($($package:ident),*) => {$(
@@ -198,7 +242,7 @@ macro_rules! same_words {
     )*};
 }
 
-same_words!(config, docker, http);
+same_words!(config, docker, http, registry);
 
 impl From<Error> for http::Error {
     fn from(error: Error) -> http::Error {

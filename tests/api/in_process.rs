@@ -92,6 +92,11 @@ impl InProcess {
         self.running.as_ref().unwrap().address()
     }
 
+    /// Where the admin API is served.
+    pub fn admin_address(&self) -> std::net::SocketAddr {
+        self.running.as_ref().unwrap().admin_address().unwrap()
+    }
+
     /// The folder of `wharf.toml`.
     pub fn folder(&self) -> &Path {
         self.folder.path()

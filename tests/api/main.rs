@@ -16,6 +16,7 @@ mod loading;
 mod log;
 mod misbehave;
 mod pipe;
+mod registry;
 mod reload;
 mod responses;
 mod signals;

@@ -11,6 +11,7 @@ mod engine_away;
 mod logs;
 mod many;
 mod refusals;
+mod registry;
 mod site;
 
 /// One test for each story on each engine.

@@ -14,11 +14,13 @@ pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod docker;
 pub(crate) mod log;
+pub(crate) mod registry;
 
 /// What the operator allows one plugin. A room that is absent is not linked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grants {
     pub(crate) docker: Option<docker::DockerGrant>,
+    pub(crate) registry: Option<registry::RegistryGrant>,
 }
 
 /// A room, as loading sees it.
@@ -42,12 +44,13 @@ pub(crate) struct Interface<T: 'static> {
 /// Every room there is.
 pub(crate) fn rooms<T>() -> Vec<Room<T>>
 where
-    T: config::ConfigView + docker::DockerView + log::LogView + 'static,
+    T: config::ConfigView + docker::DockerView + log::LogView + registry::RegistryView + 'static,
 {
     vec![
         Room { name: "log", interfaces: log::interfaces() },
         Room { name: "config", interfaces: config::interfaces() },
         Room { name: "docker", interfaces: docker::interfaces() },
+        Room { name: "registry", interfaces: registry::interfaces() },
     ]
 }
 
@@ -55,30 +58,34 @@ impl Grants {
     /// Reads `grants` of a plugin: one table for each room.
     pub(crate) fn read(section: &mut Section<'_>) -> Grants {
         let docker = section.section("docker").map(|mut docker| docker::DockerGrant::read(&mut docker));
-        Grants { docker }
+        let registry = section.section("registry").map(|mut registry| registry::RegistryGrant::read(&mut registry));
+        Grants { docker, registry }
     }
 
     /// Whether `room` has a table, whatever that allows.
     pub(crate) fn has(&self, room: &str) -> bool {
         match room {
             "docker" => self.docker.is_some(),
+            "registry" => self.registry.is_some(),
             _ => false,
         }
     }
 
     /// Whether `other` allows the same, wherever in the file it stands.
     pub(crate) fn same_as(&self, other: &Grants) -> bool {
-        let Grants { docker } = self;
-        match (docker, &other.docker) {
+        let Grants { docker, registry } = self;
+        let docker = match (docker, &other.docker) {
             (Some(docker), Some(other)) => docker.same_as(other),
             (docker, other) => docker.is_none() && other.is_none(),
-        }
+        };
+        docker && *registry == other.registry
     }
 
     /// Whether `room` was granted `power`.
     pub(crate) fn allows(&self, room: &str, power: &str) -> bool {
         match room {
             "docker" => self.docker.as_ref().is_some_and(|grant| grant.has(power)),
+            "registry" => self.registry.as_ref().is_some_and(|grant| grant.has(power)),
             _ => false,
         }
     }

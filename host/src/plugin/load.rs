@@ -27,6 +27,7 @@ use super::state::{InstanceState, PluginRooms};
 use crate::backend::engine::Engine;
 use crate::backend::lines::LineMeter;
 use crate::backend::operations::Operations;
+use crate::backend::registry::Registries;
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::bindings::wharf::http::{outgoing, types};
@@ -34,6 +35,7 @@ use crate::capability;
 use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
+use crate::capability::registry::RegistryRoom;
 use crate::metrics::Metrics;
 use crate::settings::{Limits, Located, Mistake, Mistakes, PluginSettings};
 
@@ -45,6 +47,7 @@ pub(crate) struct Loader {
     pub(crate) runtime: Arc<WasmRuntime>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) operations: Operations,
+    pub(crate) registries: Registries,
     cache: CodeCache,
     /// Descriptions by the component's digest.
     descriptions: Mutex<HashMap<String, Description>>,
@@ -120,7 +123,8 @@ impl Loader {
     /// A loader that keeps compiled code in `cache`.
     pub(crate) fn new(runtime: WasmRuntime, cache: CodeCache, metrics: Arc<Metrics>, operations: Operations) -> Loader {
         let runtime = Arc::new(runtime);
-        Loader { runtime, metrics, operations, cache, descriptions: Mutex::default(), generations: Mutex::default() }
+        let registries = Registries::new(metrics.clone());
+        Loader { runtime, metrics, operations, registries, cache, descriptions: Mutex::default(), generations: Mutex::default() }
     }
 
     /// Reads and compiles the component at `path`, in the background.
@@ -185,6 +189,7 @@ impl Loader {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker,
+                registry: RegistryRoom::new(settings.grants.registry.clone(), &self.registries),
                 config: PluginSettingsText::new(settings.config.clone()),
                 lines: Arc::new(LineMeter::new(settings.limits.log_lines_per_second)),
             }),
@@ -240,6 +245,7 @@ impl Loader {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker: DockerRoom::powerless(),
+                registry: RegistryRoom::new(None, &self.registries),
                 config: PluginSettingsText::default(),
                 lines: Arc::new(LineMeter::new(0)),
             }),

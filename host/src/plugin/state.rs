@@ -19,10 +19,12 @@ use crate::capability::call::CallContext;
 use crate::capability::config::{ConfigCtxView, ConfigView, PluginSettingsText};
 use crate::capability::docker::{DockerCtxView, DockerRoom, DockerView};
 use crate::capability::log::{LogCtxView, LogView};
+use crate::capability::registry::{RegistryCtxView, RegistryRoom, RegistryView};
 
 /// The rooms as one plugin has them, shared by all its instances.
 pub(crate) struct PluginRooms {
     pub(crate) docker: DockerRoom,
+    pub(crate) registry: RegistryRoom,
     pub(crate) config: PluginSettingsText,
     pub(crate) lines: Arc<LineMeter>,
 }
@@ -187,6 +189,12 @@ impl ConfigView for InstanceState {
 impl DockerView for InstanceState {
     fn docker(&mut self) -> DockerCtxView<'_> {
         DockerCtxView { room: &self.rooms.docker, call: &mut self.call, table: &mut self.table }
+    }
+}
+
+impl RegistryView for InstanceState {
+    fn registry(&mut self) -> RegistryCtxView<'_> {
+        RegistryCtxView { room: &self.rooms.registry, call: &mut self.call }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub server: Server,
     /// The engines by name. `default` is there even when no file names it.
     pub engines: BTreeMap<String, EngineSettings>,
+    /// The registries that a table names, by host or `host:port`. Others are asked without credentials.
+    pub registries: BTreeMap<String, RegistrySettings>,
     /// The sites, in the order of the files. At least one.
     pub sites: Vec<SiteSettings>,
 }
@@ -67,6 +69,38 @@ pub enum LogFormat {
 pub struct EngineSettings {
     /// `unix:///path`, `tcp://host:port` or `http://host:port`.
     pub url: String,
+}
+
+/// `[registry."HOST"]`. A host that has one may be in a private network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// In whose name it is asked; none asks without a name.
+    pub credentials: Option<CredentialSource>,
+    /// Certificates, PEM, that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether it is asked without encryption; none: only if it is on this machine.
+    pub plain_http: Option<bool>,
+}
+
+/// Where the credentials of a registry are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// A name, and where its password is.
+    Password {
+        /// The name.
+        username: String,
+        /// Where the password is.
+        password: SecretSource,
+    },
+    /// A token that the registry's token server exchanges for others.
+    IdentityToken(SecretSource),
+    /// A file that `docker login` wrote.
+    DockerConfig {
+        /// The file.
+        path: PathBuf,
+        /// Whether the programs that it names may be run.
+        helpers: bool,
+    },
 }
 
 /// One `[[site]]`.

@@ -12,9 +12,12 @@ use super::location::{Located, Location, Mistakes};
 use super::report::{Report, listed, nearest, quoted};
 use super::section::Section;
 use super::{EngineSettings, Settings};
+use registries::Registries;
 use sites::Sites;
 
 mod config;
+mod registries;
+mod secret;
 mod server;
 mod sites;
 #[cfg(test)]
@@ -48,6 +51,7 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
     let loaded = document::load(path, find, &report);
     let mut server = None;
     let mut engines = Engines::default();
+    let mut registries = Registries::default();
     let mut sites = Sites::default();
     let mut site_seen = false;
     let defaults = server::defaults(path);
@@ -64,6 +68,9 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
         }
         if let Some(mut section) = root.section("engine") {
             engines.read(&mut section);
+        }
+        if let Some(mut section) = root.section("registry") {
+            registries.read(&mut section);
         }
         site_seen |= root.has("site");
         for mut section in root.sections("site") {
@@ -85,7 +92,7 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
     }
     let server = server.map_or(defaults, |(server, _)| server);
     let files = loaded.files.iter().map(|file| file.to_path_buf()).collect();
-    Ok(Settings { files, server, engines: engines.into_settings(), sites: sites.settings })
+    Ok(Settings { files, server, engines: engines.into_settings(), registries: registries.into_settings(), sites: sites.settings })
 }
 
 /// The engines of all files.

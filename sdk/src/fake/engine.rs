@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use super::objects::{Container, Image, merge};
+use super::registry::RemoteImage;
 use super::stream;
 use crate::docker::Container as Inspected;
 use crate::docker::containers_create::Created;
@@ -24,6 +25,8 @@ pub(super) struct Engine {
     pub(super) images: Vec<Image>,
     /// What a pull can fetch.
     pub(super) registry: Vec<Image>,
+    /// What registries answer when they are asked directly.
+    pub(super) remote: Vec<RemoteImage>,
     pub(super) networks: BTreeSet<String>,
     pub(super) volumes: BTreeSet<String>,
     /// The last port that the engine chose by itself.
@@ -76,6 +79,7 @@ impl Engine {
             containers: Vec::new(),
             images: Vec::new(),
             registry: Vec::new(),
+            remote: Vec::new(),
             networks: ["bridge", "host", "none"].map(str::to_owned).into(),
             volumes: BTreeSet::new(),
             last_port: 49152,

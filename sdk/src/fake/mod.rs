@@ -35,11 +35,13 @@ use crate::host;
 mod engine;
 mod message;
 mod objects;
+mod registry;
 pub(crate) mod stream;
 mod world;
 
 pub use message::{Answer, RequestBuilder, delete, get, patch, post, put, request};
 pub use objects::{Container, Image};
+pub use registry::RemoteImage;
 pub use world::{Call, Host, Line};
 
 thread_local! {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::engine::Engine;
 use super::objects::{Container, Image};
+use super::registry::{self, RemoteImage};
 use super::stream;
 use crate::docker::Container as Inspected;
 use crate::docker::Grace;
@@ -22,6 +23,10 @@ use crate::docker::volumes_read::Volume;
 use crate::error::Error;
 use crate::host::{self, Fields};
 use crate::log::Level;
+use crate::registry::digests_read::{Head, Quota};
+use crate::registry::manifests_read::{ImageConfig, Manifest};
+use crate::registry::references::Reference;
+use crate::registry::tags_read::TagList;
 use crate::stream::{BodyWriter, ByteStream};
 
 /// A line in the host's log.
@@ -106,6 +111,11 @@ impl Host {
     /// Adds an image that a pull of any of its tags fetches.
     pub fn registry_image(&self, image: Image) {
         self.0.borrow_mut().engine.registry.push(image);
+    }
+
+    /// Adds an image that a registry has, for the functions of [`registry`](crate::registry). A pull does not know it.
+    pub fn remote_image(&self, image: RemoteImage) {
+        self.0.borrow_mut().engine.remote.push(image);
     }
 
     /// Adds a network.
@@ -277,5 +287,33 @@ impl host::Host for Host {
             let text = str::to_owned;
             Ok(system_read::Engine { version: text("28.3.2"), api_version: text("1.51"), os: text("linux"), architecture: text("amd64") })
         })
+    }
+
+    fn registry_resolve(&self, reference: &str) -> Result<Reference, Error> {
+        self.call("registry.references.resolve", reference, |_| registry::resolve(reference))
+    }
+
+    fn registry_heads(&self, references: &[String]) -> Vec<Result<Head, Error>> {
+        self.call_each("registry.digests-read.heads", references, |engine, reference| registry::head(&engine.remote, reference))
+    }
+
+    fn registry_last_quota(&self, reference: &str) -> Result<Option<Quota>, Error> {
+        self.call("registry.digests-read.last-quota", reference, |_| Ok(None))
+    }
+
+    fn registry_manifest(&self, reference: &str) -> Result<Manifest, Error> {
+        self.call("registry.manifests-read.fetch", reference, |engine| registry::manifest(&engine.remote, reference))
+    }
+
+    fn registry_platform_manifest(&self, reference: &str, _: Option<&str>) -> Result<Manifest, Error> {
+        self.call("registry.manifests-read.fetch-platform", reference, |engine| registry::manifest(&engine.remote, reference))
+    }
+
+    fn registry_config(&self, reference: &str, _: Option<&str>) -> Result<ImageConfig, Error> {
+        self.call("registry.manifests-read.fetch-config", reference, |engine| registry::config(&engine.remote, reference))
+    }
+
+    fn registry_tags(&self, reference: &str, limit: u32) -> Result<TagList, Error> {
+        self.call("registry.tags-read.list", reference, |engine| registry::tags(&engine.remote, reference, limit))
     }
 }

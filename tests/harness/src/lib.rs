@@ -7,6 +7,7 @@
 pub mod bridge;
 pub mod engine;
 pub mod fake_engine;
+pub mod fault_proxy;
 mod firewall;
 pub mod http;
 pub mod images;

@@ -1,10 +1,8 @@
 //! The functions of `wharf:config/config`.
 
-use std::path::Path;
-
 use super::ConfigCtxView;
+use crate::backend::secret;
 use crate::bindings::wharf::config::config::{Error, Host};
-use crate::settings::SecretSource;
 
 impl Host for ConfigCtxView<'_> {
     fn document(&mut self) -> String {
@@ -16,20 +14,6 @@ impl Host for ConfigCtxView<'_> {
         self.call.begin(FUNCTION).map_err(|_| Error::QuotaExceeded)?;
         let source = self.settings.config.secrets.get(&name).ok_or(Error::NotFound)?;
         self.call.permitted(FUNCTION, &format!("secret {name}"));
-        match source {
-            SecretSource::File(path) => from_file(path).await,
-            SecretSource::Env(variable) => from_environment(variable),
-        }
+        secret::read(source).await.map_err(Error::Unavailable)
     }
-}
-
-async fn from_file(path: &Path) -> Result<String, Error> {
-    let text = tokio::fs::read_to_string(path).await;
-    let text = text.map_err(|error| Error::Unavailable(format!("failed to read the secret's file: {}", error.kind())))?;
-    Ok(text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text).to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a secret may be kept in an environment variable that wharf.toml names")]
-fn from_environment(variable: &str) -> Result<String, Error> {
-    std::env::var(variable).map_err(|_| Error::Unavailable("the secret's environment variable is not set".to_owned()))
 }

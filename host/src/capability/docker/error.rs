@@ -6,9 +6,9 @@
 use super::super::call::{CallContext, Denied, QuotaExceeded};
 use super::grant::Absent;
 use super::policy::Refusal;
-use super::reference::is_hex;
 use crate::backend::engine::EngineError;
 use crate::backend::operations::OperationError;
+use crate::backend::reference::is_hex;
 use crate::bindings::wharf::docker::types::Error;
 
 /// Why a call was not carried out.

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use super::super::call::Denied;
 use super::convert::{ContainerDetails, ContainerIdentity, ImageIdentity};
-use super::pattern::Pattern;
 use super::reference::{ContainerName, ImageName, ImageReference, NewContainerName, is_generated};
+use crate::backend::pattern::Pattern;
 use crate::settings::location::{Located, Location};
 
 mod proof;

@@ -27,7 +27,6 @@ mod convert;
 mod error;
 mod grant;
 mod host;
-mod pattern;
 mod policy;
 mod reference;
 mod specification;

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value as Json};
 
+use super::secret::{self, SECRET_KEYS};
+use crate::settings::PluginConfig;
 use crate::settings::location::Location;
 use crate::settings::report::quoted;
 use crate::settings::section::Section;
 use crate::settings::tree::{Entry, Node, Table, Value};
-use crate::settings::{PluginConfig, SecretSource};
-
-const SECRET_KEYS: [&str; 2] = ["secret_file", "secret_env"];
 
 /// Reads `config`.
 pub(super) fn read(section: &mut Section<'_>) -> PluginConfig {
@@ -22,9 +21,9 @@ pub(super) fn read(section: &mut Section<'_>) -> PluginConfig {
     let mut secrets = BTreeMap::new();
     for Entry { key, node, .. } in section.entries() {
         let pointer = pointer_below("", key);
-        if let Some(table) = node.value.as_table().filter(|table| is_secret(table)) {
+        if let Some(table) = node.value.as_table().filter(|table| secret::is_secret(table)) {
             places.insert(pointer, section.locate(node));
-            secrets.extend(read_secret(section, table).map(|source| (key.clone(), source)));
+            secrets.extend(secret::read(section, table).map(|source| (key.clone(), source)));
             continue;
         }
         if SECRET_KEYS.contains(&key.as_str()) {
@@ -34,29 +33,6 @@ pub(super) fn read(section: &mut Section<'_>) -> PluginConfig {
         values.insert(key.clone(), json);
     }
     PluginConfig { values, secrets, places }
-}
-
-fn is_secret(table: &Table) -> bool {
-    matches!(table.entries.as_slice(), [entry] if SECRET_KEYS.contains(&entry.key.as_str()))
-}
-
-fn read_secret(section: &Section<'_>, table: &Table) -> Option<SecretSource> {
-    let Entry { key, node, .. } = table.entries.first()?;
-    let at = section.locate(node);
-    let Value::String(text) = &node.value else {
-        section.wrong_type(key, "a string", node);
-        return None;
-    };
-    match key.as_str() {
-        "secret_file" if text.is_empty() => section.mistake(&at, "`secret_file` is empty", Some("write the path of a file".to_owned())),
-        "secret_file" => return Some(SecretSource::File(section.resolve(text))),
-        _ if text.is_empty() || text.contains(['=', '\0']) => {
-            let message = format!("`secret_env`: {} cannot be the name of an environment variable", quoted(text));
-            section.mistake(&at, message, Some("write the variable's name, not its value".to_owned()));
-        }
-        _ => return Some(SecretSource::Env(text.to_string())),
-    }
-    None
 }
 
 fn misplaced_secret(section: &Section<'_>, key: &str, node: &Node) {

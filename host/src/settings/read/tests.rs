@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::settings::document::Found;
-use crate::settings::{Isolation, LogFormat, SecretSource};
+use crate::settings::{CredentialSource, Isolation, LogFormat, SecretSource};
 
 mod any_input;
 mod mistakes;
@@ -30,6 +30,16 @@ log_filter = "warn,wharf_host=debug"
 url = "unix:///run/docker.sock"
 [engine.far]
 url = "tcp://engine.local:2375"
+[registry."Registry.local:5000"]
+username = "ci"
+password = { secret_file = "secrets/registry" }
+ca_file = "ca.pem"
+plain_http = false
+[registry."index.docker.io"]
+docker_config = "config.json"
+docker_config_helpers = true
+[registry.localhost]
+identity_token = { secret_env = "TOKEN" }
 [[site]]
 name = "plant-a"
 hosts = ["Plant-A.local", "[2001:db8::1]"]
@@ -109,12 +119,22 @@ fn every_key_is_read() {
     let urls: Vec<_> = settings.engines.iter().map(|(name, engine)| format!("{name} {}", engine.url)).collect();
     assert_eq!(urls, ["default unix:///run/docker.sock", "far tcp://engine.local:2375"]);
     assert_eq!(settings.sites[0].hosts, ["plant-a.local", "[2001:db8::1]"]);
+    let names: Vec<_> = settings.registries.keys().map(String::as_str).collect();
+    assert_eq!(names, ["docker.io", "localhost", "registry.local:5000"]);
+    let registry = &settings.registries["registry.local:5000"];
+    assert_eq!((registry.ca_file.as_deref(), registry.plain_http), (Some(Path::new("ca.pem")), Some(false)));
+    let password = SecretSource::File("secrets/registry".into());
+    assert_eq!(registry.credentials, Some(CredentialSource::Password { username: "ci".to_owned(), password }));
+    let config = CredentialSource::DockerConfig { path: "config.json".into(), helpers: true };
+    assert_eq!(settings.registries["docker.io"].credentials, Some(config));
+    let token = CredentialSource::IdentityToken(SecretSource::Env("TOKEN".to_owned()));
+    assert_eq!(settings.registries["localhost"].credentials, Some(token));
     let plugin = &settings.sites[0].plugins[0];
     assert_eq!(plugin.source.value, Path::new("plugins/deployments.wasm"));
     assert_eq!(plugin.sha256.as_deref().unwrap(), "abcdef".repeat(10) + "abcd");
     assert_eq!((plugin.mount.value.as_str(), plugin.isolation), ("/api", Isolation::Request));
     assert_eq!((plugin.limits.memory_mib, plugin.limits.queue, plugin.limits.concurrency), (128, 0, 64));
-    assert_eq!(plugin.at.to_string(), "wharf.toml:19:1");
+    assert_eq!(plugin.at.to_string(), "wharf.toml:29:1");
 }
 
 #[test]
@@ -129,9 +149,9 @@ fn settings_of_a_plugin_become_json_in_the_order_of_the_file_and_without_the_sec
     let file = SecretSource::File("secrets/password".into());
     assert_eq!(secrets, [("password".to_owned(), file), ("token".to_owned(), SecretSource::Env("TOKEN".to_owned()))]);
     let places: Vec<_> = config.places.iter().map(|(pointer, at)| format!("{pointer} {}:{}", at.line, at.column)).collect();
-    let expected = [" 26:1", "/a~1b~0c 35:11", "/big 28:7", "/list 32:8", "/list/0 32:9", "/list/1 32:12", "/list/1/a 32:18"];
+    let expected = [" 36:1", "/a~1b~0c 45:11", "/big 38:7", "/list 42:8", "/list/0 42:9", "/list/1 42:12", "/list/1/a 42:18"];
     assert_eq!(places[..7], expected);
-    assert_eq!(places[7..], ["/network 27:11", "/on 30:6", "/password 33:12", "/ratio 29:9", "/since 31:9", "/token 34:9"]);
+    assert_eq!(places[7..], ["/network 37:11", "/on 40:6", "/password 43:12", "/ratio 39:9", "/since 41:9", "/token 44:9"]);
 }
 
 #[test]

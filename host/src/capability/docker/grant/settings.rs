@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::pattern::Pattern;
 use super::super::reference::ImageReference;
 use super::{ContainerScope, CreateGrant, DockerGrant, FIRST_USER_PORT, LabelCondition, Power, capability, is_plain_path, security_option};
+use crate::backend::pattern::Pattern;
 use crate::settings::location::Located;
 use crate::settings::section::Section;
 

@@ -395,3 +395,35 @@ fn a_file_that_cannot_be_read_says_why() {
     let mistakes = load(Path::new("/")).unwrap_err();
     assert!(mistakes.to_string().starts_with("failed to read `/`: "), "{mistakes}");
 }
+
+#[test]
+fn a_registry_has_a_host_and_one_name_in_which_it_is_asked() {
+    check_top(
+        "[registry.\"https://r.example\"]\n[registry.\"r.example/team\"]\n[registry.\"a b\"]\n[registry.\"docker.io\"]\n[registry.\"index.docker.io\"]",
+        &[
+            "wharf.toml:1:1: `https://r.example` is not a registry's host\n    help: write the host alone, without a scheme; `plain_http = true` is for one without TLS",
+            "wharf.toml:2:1: `r.example/team` is not a registry's host\n    help: write the host alone: a table is for all repositories of a registry",
+            "wharf.toml:3:1: `a b` is not a registry's host\n    help: write a host, and its port if references have one: `[registry.\"registry.local:5000\"]`",
+            "wharf.toml:5:1: registry `docker.io` is already at wharf.toml:4:1\n    help: write it once",
+        ],
+    );
+    check_top(
+        "[registry.\"r.example\"]\nusername = \"ci\"\nidentity_token = \"secret\"\ndocker_config = \"\"\nplain_http = true\nca_file = \"ca.pem\"\ntoken = 1",
+        &[
+            "wharf.toml:1:1: `username` without `password`\n    help: add `password = { secret_file = \"path\" }` or `password = { secret_env = \"NAME\" }`",
+            "wharf.toml:1:1: `username` and `identity_token` exclude each other\n    help: a registry is asked in one name: keep one of them",
+            "wharf.toml:3:18: `identity_token`: expected where a secret is kept, found a string\n    help: write `identity_token = { secret_file = \"path\" }` or `identity_token = { secret_env = \"NAME\" }`",
+            "wharf.toml:4:17: `docker_config` is empty\n    help: write the path of a file",
+            "wharf.toml:5:14: `plain_http` and `ca_file` exclude each other\n    help: take out the one that is wrong",
+            "wharf.toml:7:1: unknown key `token` in `[registry.r.example]`\n    help: known keys: `username`, `password`, `identity_token`, `docker_config`, `docker_config_helpers`, `ca_file`, `plain_http`",
+        ],
+    );
+    check_top(
+        "[registry.a]\npassword = { secret_env = \"A=B\" }\ndocker_config_helpers = true",
+        &[
+            "wharf.toml:1:1: `docker_config_helpers` without `docker_config`\n    help: it says whether the programs may be run that the file `docker_config` names",
+            "wharf.toml:1:1: `password` without `username`\n    help: add `username = \"…\"`",
+            "wharf.toml:2:27: `secret_env`: `A=B` cannot be the name of an environment variable\n    help: write the variable's name, not its value",
+        ],
+    );
+}

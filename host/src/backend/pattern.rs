@@ -5,7 +5,7 @@
 
 /// A pattern of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(Vec<Token>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -18,7 +18,7 @@ enum Token {
 
 impl Pattern {
     /// The pattern `text`. Every text is one.
-    pub(super) fn new(text: &str) -> Pattern {
+    pub(crate) fn new(text: &str) -> Pattern {
         let mut tokens = Vec::new();
         for character in text.chars() {
             match (character, tokens.last_mut()) {
@@ -31,7 +31,7 @@ impl Pattern {
     }
 
     /// Whether the pattern covers all of `name`.
-    pub(super) fn covers(&self, name: &str) -> bool {
+    pub(crate) fn covers(&self, name: &str) -> bool {
         // `reached[i]` says whether the tokens so far can end before token `i`. Every character moves the whole row on, so that no pattern takes
         // more than its length times the name's.
         let mut reached = vec![false; self.0.len() + 1];

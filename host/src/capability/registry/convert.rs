@@ -1,0 +1,42 @@
+//! The client's words in the contract's.
+
+use super::error::Failure;
+use crate::backend::reference::ImageReference;
+use crate::backend::registry::{Head, ImageConfig, Manifest, Quota, Tags};
+use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read};
+
+pub(super) fn reference(reference: &ImageReference) -> references::Reference {
+    references::Reference {
+        full: reference.to_string(),
+        familiar: reference.familiar(),
+        registry: reference.registry().to_owned(),
+        repository: reference.path().to_owned(),
+        tag: reference.tag().map(str::to_owned),
+        digest: reference.digest().map(str::to_owned),
+    }
+}
+
+pub(super) fn head(head: Head) -> digests_read::Head {
+    digests_read::Head { digest: head.digest, media_type: head.media_type, size: head.size }
+}
+
+pub(super) fn quota(quota: Quota) -> digests_read::Quota {
+    digests_read::Quota { limit: quota.limit, remaining: quota.remaining, window_secs: quota.window.map(|window| window.as_secs()) }
+}
+
+pub(super) fn manifest(manifest: Manifest) -> Result<manifests_read::Manifest, Failure> {
+    Ok(manifests_read::Manifest { digest: manifest.digest, media_type: manifest.media_type, json: text(&manifest.bytes)? })
+}
+
+pub(super) fn config(config: ImageConfig) -> Result<manifests_read::ImageConfig, Failure> {
+    Ok(manifests_read::ImageConfig { digest: config.digest, manifest_digest: config.manifest.digest, json: text(&config.bytes)? })
+}
+
+pub(super) fn tags(tags: Tags) -> tags_read::TagList {
+    tags_read::TagList { tags: tags.tags, complete: tags.complete }
+}
+
+/// JSON is UTF-8, and was parsed as such.
+fn text(bytes: &[u8]) -> Result<String, Failure> {
+    String::from_utf8(bytes.to_vec()).map_err(|error| Failure::Internal(error.to_string()))
+}

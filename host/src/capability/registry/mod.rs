@@ -1,0 +1,82 @@
+//! The room `registry`: image registries, asked by the host in the operator's name. WIT: `wit/registry`, one interface for each power. Grant: `[site.plugin.grants.registry]`, see [`grant`].
+//!
+//! Each call goes the same way: count it; is the power granted; parse the reference (`invalid`, and nobody is asked); does the grant cover its repository; then ask. What wants no grant is
+//! `references`, which asks nobody. Where the host itself may go is not a plugin's grant: it is checked on every connection in `backend/registry/outbound.rs`.
+//!
+//! Grant keys: `allow`, `repositories`.
+//!
+//! Limits: [`MAX_REFERENCES`] in one call; the times, sizes and numbers of connections are those of `backend/registry`.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, Linker};
+
+use super::Interface;
+use super::call::CallContext;
+use crate::backend::registry::Registries;
+use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read, types};
+
+mod backend;
+mod convert;
+mod error;
+mod grant;
+mod host;
+#[cfg(test)]
+mod tests;
+
+use backend::Backend;
+pub(crate) use grant::RegistryGrant;
+
+/// The most references of one call. Their answers are held until all are there.
+pub(crate) const MAX_REFERENCES: usize = 10_000;
+
+/// The room of one plugin.
+pub(crate) struct RegistryRoom {
+    grant: RegistryGrant,
+    backend: Arc<dyn Backend>,
+}
+
+impl RegistryRoom {
+    /// The room of a plugin that has `grant`; without one, every function answers `denied`.
+    pub(crate) fn new(grant: Option<RegistryGrant>, registries: &Registries) -> RegistryRoom {
+        RegistryRoom { grant: grant.unwrap_or_default(), backend: Arc::new(registries.clone()) }
+    }
+}
+
+/// What the room needs of the instance that calls it.
+pub(crate) trait RegistryView: Send {
+    /// The room, for one call.
+    fn registry(&mut self) -> RegistryCtxView<'_>;
+}
+
+/// The room as one call sees it.
+pub(crate) struct RegistryCtxView<'a> {
+    pub(crate) room: &'a RegistryRoom,
+    pub(crate) call: &'a mut CallContext,
+}
+
+struct HasRegistry<T>(std::marker::PhantomData<T>);
+
+impl<T: 'static> HasData for HasRegistry<T> {
+    type Data<'a> = RegistryCtxView<'a>;
+}
+
+/// The room's interfaces.
+pub(crate) fn interfaces<T: RegistryView + 'static>() -> Vec<Interface<T>> {
+    macro_rules! interface {
+        ($module:ident, $name:literal, $power:expr) => {
+            Interface {
+                name: concat!("wharf:registry/", $name, "@0.1.0"),
+                power: $power,
+                link: |linker: &mut Linker<T>| $module::add_to_linker::<T, HasRegistry<T>>(linker, T::registry),
+            }
+        };
+    }
+    vec![
+        interface!(types, "types", None),
+        interface!(references, "references", None),
+        interface!(digests_read, "digests-read", Some("digests.read")),
+        interface!(manifests_read, "manifests-read", Some("manifests.read")),
+        interface!(tags_read, "tags-read", Some("tags.read")),
+    ]
+}

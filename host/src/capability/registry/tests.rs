@@ -1,0 +1,271 @@
+//! What the room answers, function by function: allowed, denied, gone, unreachable. The registries are in memory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::super::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
+use super::grant::ReadableImage;
+use super::*;
+use crate::backend::lines::LineMeter;
+use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, RegistryError, Tags};
+use crate::bindings::wharf::registry::types::Error;
+use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read};
+use crate::settings::section::read_for_test;
+
+const EVERYTHING: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]";
+
+/// Has `redis` for linux/amd64 and nothing else; the registry `down.example` is down.
+#[derive(Default)]
+struct MemoryRegistries(Mutex<Vec<String>>);
+
+impl MemoryRegistries {
+    fn find<T>(&self, image: &ReadableImage, found: T) -> Result<T, RegistryError> {
+        let name = image.reference().to_string();
+        self.0.lock().unwrap().push(name.clone());
+        match name.as_str() {
+            name if name.starts_with("down.example/") => Err(RegistryError::Unreachable("connection refused".to_owned())),
+            "slow.example/a:latest" => Err(RegistryError::Timeout(Duration::from_secs(10))),
+            "docker.io/library/redis:7" => Ok(found),
+            _ => Err(RegistryError::NotFound),
+        }
+    }
+
+    fn manifest() -> Manifest {
+        let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
+        Manifest::read(media_type, "sha256:1".to_owned(), "{\"schemaVersion\":2}".into()).unwrap()
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryRegistries {
+    async fn heads(&self, images: &[ReadableImage]) -> Vec<Result<Head, RegistryError>> {
+        let head = Head { digest: "sha256:1".to_owned(), media_type: "index".to_owned(), size: Some(7) };
+        images.iter().map(|image| self.find(image, head.clone())).collect()
+    }
+
+    fn quota(&self, image: &ReadableImage) -> Option<Quota> {
+        (image.reference().registry() == "docker.io").then_some(Quota { limit: 100, remaining: 7, window: Some(Duration::from_secs(60)) })
+    }
+
+    async fn manifest(&self, image: &ReadableImage) -> Result<Manifest, RegistryError> {
+        self.find(image, MemoryRegistries::manifest())
+    }
+
+    async fn platform_manifest(&self, image: &ReadableImage, platform: &Platform) -> Result<Manifest, RegistryError> {
+        let found = self.find(image, MemoryRegistries::manifest())?;
+        let refused = RegistryError::NoPlatform { wanted: platform.to_string(), offered: "linux/amd64".to_owned() };
+        if platform.architecture == "amd64" { Ok(found) } else { Err(refused) }
+    }
+
+    async fn config(&self, image: &ReadableImage, platform: &Platform) -> Result<ImageConfig, RegistryError> {
+        let manifest = self.platform_manifest(image, platform).await?;
+        Ok(ImageConfig { digest: "sha256:2".to_owned(), bytes: "{\"os\":\"linux\"}".into(), manifest })
+    }
+
+    async fn tags(&self, image: &ReadableImage, limit: usize) -> Result<Tags, RegistryError> {
+        self.find(image, Tags { tags: ["6", "7"].iter().take(limit).map(|tag| (*tag).to_owned()).collect(), complete: limit >= 2 })
+    }
+}
+
+#[derive(Default)]
+struct Denials(AtomicUsize);
+
+impl HostCallObserver for Denials {
+    fn called(&self, _: &PluginIdentity, _: &'static str) {}
+
+    fn denied(&self, _: &PluginIdentity, _: &'static str) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One plugin, in the middle of one request.
+struct Plugin {
+    room: RegistryRoom,
+    call: CallContext,
+    registries: Arc<MemoryRegistries>,
+    denials: Arc<Denials>,
+}
+
+impl Plugin {
+    #[track_caller]
+    fn with(grant: &str) -> Plugin {
+        let (grant, mistakes) = read_for_test(grant, RegistryGrant::read);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        let (registries, denials) = (Arc::new(MemoryRegistries::default()), Arc::new(Denials::default()));
+        let identity = PluginIdentity { site: "plant".to_owned(), plugin: "hub-search".to_owned(), generation: 1 };
+        let call = CallContext {
+            identity: Arc::new(identity),
+            host_calls_left: 3,
+            clock: Arc::new(WallClock::new(Duration::from_secs(30))),
+            operation_deadline: Duration::from_secs(10),
+            observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
+            lines: Arc::new(LineMeter::new(100)),
+            over_quota: None,
+        };
+        Plugin { room: RegistryRoom { grant, backend: Arc::clone(&registries) as Arc<dyn Backend> }, call, registries, denials }
+    }
+
+    fn registry(&mut self) -> RegistryCtxView<'_> {
+        RegistryCtxView { room: &self.room, call: &mut self.call }
+    }
+}
+
+const FUNCTIONS: [&str; 7] = [
+    "references.resolve",
+    "digests-read.heads",
+    "digests-read.last-quota",
+    "manifests-read.fetch",
+    "manifests-read.fetch-platform",
+    "manifests-read.fetch-config",
+    "tags-read.list",
+];
+
+/// What `function` answers to a question about `reference`.
+async fn outcome(plugin: &mut Plugin, function: &str, reference: &str) -> Result<(), Error> {
+    let (mut room, reference) = (plugin.registry(), reference.to_owned());
+    let platform = || Some("linux/amd64".to_owned());
+    match function {
+        "references.resolve" => references::Host::resolve(&mut room, reference).map(drop),
+        "digests-read.heads" => digests_read::Host::heads(&mut room, vec![reference]).await.remove(0).map(drop),
+        "digests-read.last-quota" => digests_read::Host::last_quota(&mut room, reference).map(drop),
+        "manifests-read.fetch" => manifests_read::Host::fetch(&mut room, reference).await.map(drop),
+        "manifests-read.fetch-platform" => manifests_read::Host::fetch_platform(&mut room, reference, platform()).await.map(drop),
+        "manifests-read.fetch-config" => manifests_read::Host::fetch_config(&mut room, reference, platform()).await.map(drop),
+        _ => tags_read::Host::list(&mut room, reference, 10).await.map(drop),
+    }
+}
+
+#[tokio::test]
+async fn each_function_has_its_word_for_what_goes_wrong() {
+    let down = Error::Unavailable("unreachable: the registry is not reachable: connection refused".to_owned());
+    for function in &FUNCTIONS[1..] {
+        let of = |grant: &'static str, reference: &'static str| async move { outcome(&mut Plugin::with(grant), function, reference).await };
+        assert!(of(EVERYTHING, "redis:7").await.is_ok(), "{function}");
+        assert!(matches!(of(EVERYTHING, "Redis").await, Err(Error::Invalid(_))), "{function}");
+        assert!(matches!(of("", "redis:7").await, Err(Error::Denied)), "{function}");
+        let elsewhere = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]\nrepositories = [\"ghcr.io/**\"]";
+        assert!(matches!(of(elsewhere, "redis:7").await, Err(Error::Denied)), "{function}");
+        // What was said of a limit is known or not; nobody is asked.
+        if *function != "digests-read.last-quota" {
+            assert!(matches!(of(EVERYTHING, "redis:8").await, Err(Error::NotFound)), "{function}");
+            assert!(matches!(of(EVERYTHING, "slow.example/a").await, Err(Error::Timeout)), "{function}");
+            assert_eq!(format!("{:?}", of(EVERYTHING, "down.example/a").await), format!("{:?}", Err::<(), _>(&down)), "{function}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_of_many_references_has_its_own_answer() {
+    let mut plugin = Plugin::with("allow = [\"digests.read\"]\nrepositories = [\"docker.io/**\", \"down.example/**\"]");
+    let references = ["redis:7", "ghcr.io/a", "", "redis:8", "down.example/a", "redis:7"].map(str::to_owned).to_vec();
+    let heads = digests_read::Host::heads(&mut plugin.registry(), references).await;
+    let words: Vec<&str> = heads
+        .iter()
+        .map(|head| match head {
+            Ok(_) => "found",
+            Err(Error::Denied) => "denied",
+            Err(Error::Invalid(_)) => "invalid",
+            Err(Error::NotFound) => "not-found",
+            Err(_) => "unavailable",
+        })
+        .collect();
+    assert_eq!(words, ["found", "denied", "invalid", "not-found", "unavailable", "found"]);
+    assert_eq!(plugin.registries.0.lock().unwrap().len(), 4, "nobody was asked about what is denied or no reference");
+    assert_eq!(plugin.denials.0.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn host_calls_are_counted_and_taking_a_reference_apart_is_free() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    for _ in 0..5 {
+        assert!(outcome(&mut plugin, "references.resolve", "redis").await.is_ok());
+    }
+    for _ in 0..3 {
+        assert!(outcome(&mut plugin, "digests-read.heads", "redis:7").await.is_ok());
+    }
+    assert!(matches!(outcome(&mut plugin, "digests-read.heads", "redis:7").await, Err(Error::QuotaExceeded)));
+}
+
+#[tokio::test]
+async fn too_many_references_are_not_asked_for() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let heads = digests_read::Host::heads(&mut plugin.registry(), vec!["redis:7".to_owned(); MAX_REFERENCES + 1]).await;
+    assert!(heads.len() > MAX_REFERENCES && heads.iter().all(|head| matches!(head, Err(Error::Invalid(_)))));
+    assert!(plugin.registries.0.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_reference_is_taken_apart() {
+    let resolved = references::Host::resolve(&mut Plugin::with("").registry(), "redis".to_owned()).unwrap();
+    let parts = (resolved.full.as_str(), resolved.familiar.as_str(), resolved.registry.as_str(), resolved.repository.as_str());
+    assert_eq!(parts, ("docker.io/library/redis:latest", "redis:latest", "docker.io", "library/redis"));
+    assert_eq!((resolved.tag.as_deref(), resolved.digest), (Some("latest"), None));
+}
+
+#[tokio::test]
+async fn a_platform_is_the_hosts_own_or_one_that_can_be_one() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    let wrong = manifests_read::Host::fetch_config(&mut plugin.registry(), "redis:7".to_owned(), Some("amd64".to_owned())).await;
+    assert!(matches!(wrong, Err(Error::Invalid(_))));
+    let other = manifests_read::Host::fetch_config(&mut plugin.registry(), "redis:7".to_owned(), Some("linux/s390x".to_owned())).await;
+    assert!(matches!(other, Err(Error::Unavailable(reason)) if reason.starts_with("no-platform: ")));
+    let own = manifests_read::Host::fetch_platform(&mut plugin.registry(), "redis:7".to_owned(), None).await;
+    assert_eq!(own.is_ok(), Platform::of_host().architecture == "amd64");
+}
+
+/// The grants of the golden table.
+const GRANTS: [(&str, &str); 4] = [
+    ("nobody", ""),
+    ("checker", "allow = [\"digests.read\"]"),
+    ("search", "allow = [\"manifests.read\", \"tags.read\"]\nrepositories = [\"docker.io/**\"]"),
+    ("elsewhere", "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]\nrepositories = [\"registry.local/**\"]"),
+];
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how a developer asks for the file to be written anew")]
+async fn the_golden_table_is_what_the_grants_allow() {
+    let mut table = String::from(
+        "# What each grant allows: ✔ carried out, ✘ denied, ? another error. Written by the tests of the registry room; `elsewhere` has every power over other repositories.\n",
+    );
+    for function in FUNCTIONS {
+        let _ = write!(table, "{:<42}", format!("registry.{function}"));
+        for (name, grant) in GRANTS {
+            let mark = match outcome(&mut Plugin::with(grant), function, "redis:7").await {
+                Ok(()) => '✔',
+                Err(Error::Denied) => '✘',
+                Err(_) => '?',
+            };
+            let _ = write!(table, "  {name}:{mark}");
+        }
+        table.push('\n');
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/registry.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &table).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(table, golden, "run the tests with UPDATE_GOLDEN=1 and read the difference of {}", path.display());
+}
+
+/// Every interface that is linked by a word is one that the grant knows, and the other way round.
+#[test]
+fn every_word_of_the_grant_links_an_interface() {
+    struct View;
+    impl RegistryView for View {
+        fn registry(&mut self) -> RegistryCtxView<'_> {
+            unreachable!("nothing is called")
+        }
+    }
+    let words: BTreeMap<&str, bool> = interfaces::<View>()
+        .iter()
+        .filter_map(|interface| interface.power)
+        .map(|power| (power, Plugin::with(EVERYTHING).room.grant.has(power)))
+        .collect();
+    assert_eq!(words, BTreeMap::from([("digests.read", true), ("manifests.read", true), ("tags.read", true)]));
+}
