@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows WIT, grants or plugins. A room checks first and hands down only what it has checked.
 
+mod causes;
 pub(crate) mod engine;
 pub(crate) mod lines;
 pub(crate) mod operations;

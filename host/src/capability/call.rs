@@ -171,6 +171,47 @@ impl Drop for Paused {
     }
 }
 
+/// For the tests of rooms: a plugin in the middle of a request.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// How many refusals went into the audit log.
+    #[derive(Default)]
+    pub(crate) struct Denials(AtomicUsize);
+
+    impl Denials {
+        pub(crate) fn count(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl HostCallObserver for Denials {
+        fn called(&self, _: &PluginIdentity, _: &'static str) {}
+
+        fn denied(&self, _: &PluginIdentity, _: &'static str) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A request of `plugin` that may make `host_calls`, and what is refused to it.
+    pub(crate) fn request(plugin: &str, host_calls: u32) -> (CallContext, Arc<Denials>) {
+        let denials = Arc::new(Denials::default());
+        let call = CallContext {
+            identity: Arc::new(PluginIdentity { site: "plant".to_owned(), plugin: plugin.to_owned(), generation: 1 }),
+            host_calls_left: host_calls,
+            clock: Arc::new(WallClock::new(Duration::from_secs(30))),
+            operation_deadline: Duration::from_secs(10),
+            observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
+            lines: Arc::new(LineMeter::new(100)),
+            over_quota: None,
+        };
+        (call, denials)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::error::{EngineError, chain};
+use super::super::causes::chain;
+use super::error::EngineError;
 
 /// How long to wait for a piece of a body. None waits for ever, as for a log that is followed.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::super::causes::chain;
 use super::version::{ApiVersion, Requirement};
 use super::wire::Undelivered;
 
@@ -113,19 +114,4 @@ impl CreateError {
             _ => CreateError::Refused(error),
         }
     }
-}
-
-/// An error with its causes on one line. Hyper's own text is only the outermost.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
 }

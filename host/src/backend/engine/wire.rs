@@ -15,9 +15,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 
+use super::super::causes::chain;
 use super::address::{Connector, EngineAddress};
 use super::body;
-use super::error::{EngineError, chain};
+use super::error::EngineError;
 use super::version::{Agreement, ApiVersion, Requirement, VersionAnswer};
 use super::{MAX_JSON_BYTES, Patience};
 

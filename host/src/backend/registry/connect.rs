@@ -18,7 +18,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use url::{Host, Url};
 
-use super::error::{RegistryError, chain};
+use super::super::causes::chain;
+use super::error::RegistryError;
 use super::outbound::{self, Errand, OwnListeners};
 
 /// A server, and why we go there: connections that were made for one reason are not used for another.

@@ -18,8 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 
+use super::super::causes::chain;
 use super::connect::{Connector, Origin};
-use super::error::{RegistryError, chain};
+use super::error::RegistryError;
 
 /// The most connections to one server.
 pub(crate) const CONNECTIONS: usize = 32;

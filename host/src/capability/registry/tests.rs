@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
+use super::super::call::CallContext;
+use super::super::call::testing::{self, Denials};
 use super::grant::ReadableImage;
 use super::*;
-use crate::backend::lines::LineMeter;
 use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, RegistryError, Tags};
 use crate::bindings::wharf::registry::types::Error;
 use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read};
@@ -73,17 +72,6 @@ impl Backend for MemoryRegistries {
     }
 }
 
-#[derive(Default)]
-struct Denials(AtomicUsize);
-
-impl HostCallObserver for Denials {
-    fn called(&self, _: &PluginIdentity, _: &'static str) {}
-
-    fn denied(&self, _: &PluginIdentity, _: &'static str) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// One plugin, in the middle of one request.
 struct Plugin {
     room: RegistryRoom,
@@ -97,17 +85,8 @@ impl Plugin {
     fn with(grant: &str) -> Plugin {
         let (grant, mistakes) = read_for_test(grant, RegistryGrant::read);
         assert!(mistakes.is_empty(), "{mistakes:?}");
-        let (registries, denials) = (Arc::new(MemoryRegistries::default()), Arc::new(Denials::default()));
-        let identity = PluginIdentity { site: "plant".to_owned(), plugin: "hub-search".to_owned(), generation: 1 };
-        let call = CallContext {
-            identity: Arc::new(identity),
-            host_calls_left: 3,
-            clock: Arc::new(WallClock::new(Duration::from_secs(30))),
-            operation_deadline: Duration::from_secs(10),
-            observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
-            lines: Arc::new(LineMeter::new(100)),
-            over_quota: None,
-        };
+        let registries = Arc::new(MemoryRegistries::default());
+        let (call, denials) = testing::request("hub-search", 3);
         Plugin { room: RegistryRoom { grant, backend: Arc::clone(&registries) as Arc<dyn Backend> }, call, registries, denials }
     }
 
@@ -177,7 +156,7 @@ async fn each_of_many_references_has_its_own_answer() {
         .collect();
     assert_eq!(words, ["found", "denied", "invalid", "not-found", "unavailable", "found"]);
     assert_eq!(plugin.registries.0.lock().unwrap().len(), 4, "nobody was asked about what is denied or no reference");
-    assert_eq!(plugin.denials.0.load(Ordering::Relaxed), 1);
+    assert_eq!(plugin.denials.count(), 1);
 }
 
 #[tokio::test]

@@ -11,14 +11,12 @@ mod lost;
 mod memory;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use wasmtime::component::ResourceTable;
 
-use super::super::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
+use super::super::call::CallContext;
+use super::super::call::testing::{self, Denials};
 use super::{DockerCtxView, DockerGrant, DockerRoom};
-use crate::backend::lines::LineMeter;
 use crate::backend::operations::Operations;
 use crate::settings::section::read_for_test;
 use memory::MemoryEngine;
@@ -47,17 +45,6 @@ struct Plugin {
     denials: Arc<Denials>,
 }
 
-#[derive(Default)]
-struct Denials(AtomicUsize);
-
-impl HostCallObserver for Denials {
-    fn called(&self, _: &PluginIdentity, _: &'static str) {}
-
-    fn denied(&self, _: &PluginIdentity, _: &'static str) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl Plugin {
     #[track_caller]
     fn with(text: &str) -> Plugin {
@@ -70,17 +57,7 @@ impl Plugin {
 
     fn in_room(room: impl FnOnce(Arc<MemoryEngine>) -> DockerRoom) -> Plugin {
         let engine = Arc::new(MemoryEngine::default());
-        let denials = Arc::new(Denials::default());
-        let identity = PluginIdentity { site: "plant".to_owned(), plugin: "deployments".to_owned(), generation: 1 };
-        let call = CallContext {
-            identity: Arc::new(identity),
-            host_calls_left: 100,
-            clock: Arc::new(WallClock::new(Duration::from_secs(30))),
-            operation_deadline: Duration::from_secs(10),
-            observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
-            lines: Arc::new(LineMeter::new(100)),
-            over_quota: None,
-        };
+        let (call, denials) = testing::request("deployments", 100);
         Plugin { room: room(Arc::clone(&engine)), call, table: ResourceTable::new(), engine, denials }
     }
 
@@ -90,6 +67,6 @@ impl Plugin {
 
     /// How many refusals went into the audit log.
     fn denials(&self) -> usize {
-        self.denials.0.load(Ordering::Relaxed)
+        self.denials.count()
     }
 }
