@@ -12,6 +12,10 @@ use crate::bindings::wharf::docker::types::Error;
 use crate::bindings::wharf::docker::{images_pull, images_read};
 
 impl images_read::Host for DockerCtxView<'_> {
+    async fn list(&mut self) -> Result<Vec<images_read::ImageSummary>, Error> {
+        Err(Error::Internal("to be written".to_owned()))
+    }
+
     async fn inspect(&mut self, references: Vec<String>) -> Vec<Result<images_read::Image, Error>> {
         const FUNCTION: &str = "docker.images-read.inspect";
         if let Err(failure) = self.enter_many(FUNCTION, Power::ImagesRead, references.len()) {
@@ -26,6 +30,10 @@ impl images_read::Host for DockerCtxView<'_> {
 }
 
 impl images_pull::Host for DockerCtxView<'_> {
+    async fn begin(&mut self, _: String) -> Result<String, Error> {
+        Err(Error::Internal("to be written".to_owned()))
+    }
+
     async fn pull(&mut self, reference: String) -> Result<(), Error> {
         const FUNCTION: &str = "docker.images-pull.pull";
         let pulled = async {
