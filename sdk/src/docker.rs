@@ -12,7 +12,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+mod images;
+mod operations;
+
 pub use crate::error::Error;
+pub use images::{distribution_read, images_prune, images_pull, images_read, images_remove};
+pub use operations::{operations_cancel, operations_read};
 
 /// How long a container may take to stop; none is its own stop timeout or the engine's, 10 seconds.
 pub type Grace = Option<Duration>;
@@ -262,70 +267,6 @@ pub mod containers_remove {
     /// [`Error::Timeout`], [`Error::Internal`].
     pub fn remove(container: &str, options: RemoveOptions) -> Result<(), Error> {
         with(|host| host.container_remove(container, options))
-    }
-}
-
-/// `images.read`: which images the engine holds.
-pub mod images_read {
-    use serde::de::DeserializeOwned;
-
-    use super::{Error, only};
-    use crate::host::with;
-
-    /// An image, with everything that the engine knows of it.
-    #[derive(Debug, Clone)]
-    pub struct Image {
-        /// The full id, with `sha256:`.
-        pub id: String,
-        /// The tags that point to it, `repository:tag`; empty for an untagged image.
-        pub repo_tags: Vec<String>,
-        /// The digests by which registries know it, `repository@sha256:…`; empty if it was never pulled or pushed.
-        pub repo_digests: Vec<String>,
-        /// The engine's answer to `GET /images/{name}/json`, as JSON text.
-        pub json: String,
-    }
-
-    impl Image {
-        /// Reads [`Image::json`].
-        ///
-        /// # Errors
-        ///
-        /// [`Error::Internal`] when it is not of the shape of `T`.
-        pub fn details<T: DeserializeOwned>(&self) -> Result<T, Error> {
-            super::details(&self.json)
-        }
-    }
-
-    /// Inspects images by reference (`repository[:tag]`, `repository@digest`) or by id, in one call: the answers stand in the order of `references`.
-    pub fn inspect(references: &[String]) -> Vec<Result<Image, Error>> {
-        with(|host| host.images_inspect(references))
-    }
-
-    /// Inspects one image.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Denied`], [`Error::NotFound`], [`Error::Invalid`] for what is no reference, [`Error::Unavailable`], [`Error::Timeout`], [`Error::Internal`].
-    pub fn inspect_one(reference: &str) -> Result<Image, Error> {
-        only(inspect(&[reference.to_owned()]))
-    }
-}
-
-/// `images.pull`: fetching images from registries.
-pub mod images_pull {
-    use super::Error;
-    use crate::host::with;
-
-    /// Pulls `reference` and waits for it. Without tag and digest the tag is `latest`.
-    ///
-    /// Waiting does not count against the request's deadline; the pull goes on when the request is gone.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Denied`]; [`Error::NotFound`] for an unknown repository or tag; [`Error::Invalid`] for what is no reference; [`Error::Unavailable`] when the
-    /// registry does not answer; [`Error::Timeout`], [`Error::Internal`].
-    pub fn pull(reference: &str) -> Result<(), Error> {
-        with(|host| host.image_pull(reference))
     }
 }
 

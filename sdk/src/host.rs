@@ -15,14 +15,20 @@ mod native {
     use crate::docker::containers_logs::LogOptions;
     use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
     use crate::docker::containers_remove::RemoveOptions;
-    use crate::docker::images_read::Image;
+    use crate::docker::distribution_read::Distribution;
+    use crate::docker::images_prune::Pruned;
+    use crate::docker::images_read::{Image, ImageSummary};
+    use crate::docker::images_remove::Removal;
     use crate::docker::networks_read::Network;
+    use crate::docker::operations_read::{Operation, ProgressFormat};
     use crate::docker::system_read::Engine;
     use crate::docker::volumes_read::Volume;
     use crate::docker::{Container, Grace};
     use crate::error::Error;
     use crate::log::Level;
+    use crate::registry::catalog_read::Catalog;
     use crate::registry::digests_read::{Head, Quota};
+    use crate::registry::hub_read::SearchResults;
     use crate::registry::manifests_read::{ImageConfig, Manifest};
     use crate::registry::references::Reference;
     use crate::registry::tags_read::TagList;
@@ -44,7 +50,17 @@ mod native {
         fn container_run(&self, name: &str, specification: &str) -> Result<Created, Error>;
         fn container_remove(&self, container: &str, options: RemoveOptions) -> Result<(), Error>;
         fn images_inspect(&self, references: &[String]) -> Vec<Result<Image, Error>>;
+        fn images_list(&self) -> Result<Vec<ImageSummary>, Error>;
         fn image_pull(&self, reference: &str) -> Result<(), Error>;
+        fn image_pull_begin(&self, reference: &str) -> Result<String, Error>;
+        fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>>;
+        fn images_prune(&self) -> Result<Pruned, Error>;
+        fn distribution_inspect(&self, references: &[String]) -> Vec<Result<Distribution, Error>>;
+        fn operations_list(&self) -> Result<Vec<Operation>, Error>;
+        fn operations_get(&self, ids: &[String]) -> Vec<Result<Operation, Error>>;
+        fn operation_wait(&self, id: &str) -> Result<Operation, Error>;
+        fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error>;
+        fn operation_cancel(&self, id: &str) -> Result<(), Error>;
         fn networks_list(&self) -> Result<Vec<Network>, Error>;
         fn volumes_list(&self) -> Result<Vec<Volume>, Error>;
         fn engine_version(&self) -> Result<Engine, Error>;
@@ -55,6 +71,9 @@ mod native {
         fn registry_platform_manifest(&self, reference: &str, platform: Option<&str>) -> Result<Manifest, Error>;
         fn registry_config(&self, reference: &str, platform: Option<&str>) -> Result<ImageConfig, Error>;
         fn registry_tags(&self, reference: &str, limit: u32) -> Result<TagList, Error>;
+        fn hub_search(&self, term: &str, limit: u32) -> Result<SearchResults, Error>;
+        fn hub_tags(&self, repository: &str, limit: u32) -> Result<Vec<String>, Error>;
+        fn catalog_list(&self, name: &str) -> Result<Catalog, Error>;
     }
 
     /// Asks the host of this thread.

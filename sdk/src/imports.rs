@@ -6,25 +6,32 @@ use std::time::SystemTime;
 
 use crate::bindings::wharf::config::config;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
-    networks_read, system_read, types as docker, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
+    images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read, types as docker,
+    volumes_read,
 };
 use crate::bindings::wharf::http::{outgoing, types as http};
 use crate::bindings::wharf::log::log;
-use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read, types as registry};
+use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types as registry};
 use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
 use crate::docker::containers_remove::RemoveOptions;
-use crate::docker::images_read::Image;
+use crate::docker::distribution_read::Distribution;
+use crate::docker::images_prune::Pruned;
+use crate::docker::images_read::{Image, ImageSummary};
+use crate::docker::images_remove::Removal;
 use crate::docker::networks_read::Network;
+use crate::docker::operations_read::{Operation, OperationState, ProgressFormat};
 use crate::docker::system_read::Engine;
 use crate::docker::volumes_read::Volume;
 use crate::docker::{Container, Grace};
 use crate::error::Error;
 use crate::host::Fields;
 use crate::log::Level;
+use crate::registry::catalog_read::{Catalog, CatalogEntry, CatalogKind};
 use crate::registry::digests_read::{Head, Quota};
+use crate::registry::hub_read::{HubRepository, SearchResults};
 use crate::registry::manifests_read::{ImageConfig, Manifest};
 use crate::registry::references::Reference;
 use crate::registry::tags_read::TagList;
@@ -117,6 +124,51 @@ impl Imports {
         Ok(images_pull::pull(reference)?)
     }
 
+    pub(crate) fn images_list(&self) -> Result<Vec<ImageSummary>, Error> {
+        Ok(images_read::list()?.into_iter().map(ImageSummary::from).collect())
+    }
+
+    pub(crate) fn image_pull_begin(&self, reference: &str) -> Result<String, Error> {
+        Ok(images_pull::begin(reference)?)
+    }
+
+    pub(crate) fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>> {
+        each(images_remove::remove(references))
+    }
+
+    pub(crate) fn images_prune(&self) -> Result<Pruned, Error> {
+        let images_prune::Pruned { deleted, reclaimed } = images_prune::prune()?;
+        Ok(Pruned { deleted, reclaimed })
+    }
+
+    pub(crate) fn distribution_inspect(&self, references: &[String]) -> Vec<Result<Distribution, Error>> {
+        each(distribution_read::inspect(references))
+    }
+
+    pub(crate) fn operations_list(&self) -> Result<Vec<Operation>, Error> {
+        Ok(operations_read::list()?.into_iter().map(Operation::from).collect())
+    }
+
+    pub(crate) fn operations_get(&self, ids: &[String]) -> Vec<Result<Operation, Error>> {
+        each(operations_read::get(ids))
+    }
+
+    pub(crate) fn operation_wait(&self, id: &str) -> Result<Operation, Error> {
+        Ok(operations_read::wait(id)?.into())
+    }
+
+    pub(crate) fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error> {
+        let format = match format {
+            ProgressFormat::JsonLines => operations_read::ProgressFormat::JsonLines,
+            ProgressFormat::ServerSentEvents => operations_read::ProgressFormat::ServerSentEvents,
+        };
+        Ok(ByteStream(operations_read::watch(id, format)?))
+    }
+
+    pub(crate) fn operation_cancel(&self, id: &str) -> Result<(), Error> {
+        Ok(operations_cancel::cancel(id)?)
+    }
+
     pub(crate) fn networks_list(&self) -> Result<Vec<Network>, Error> {
         let network = |network: networks_read::Network| Network {
             id: network.id,
@@ -171,6 +223,27 @@ impl Imports {
         let tags_read::TagList { tags, complete } = tags_read::list(reference, limit)?;
         Ok(TagList { tags, complete })
     }
+
+    pub(crate) fn hub_search(&self, term: &str, limit: u32) -> Result<SearchResults, Error> {
+        let hub_read::SearchResults { provider, repositories } = hub_read::search(term, limit)?;
+        let repository = |found: hub_read::HubRepository| HubRepository {
+            name: found.name,
+            description: found.description,
+            stars: found.stars,
+            official: found.official,
+            trusted: found.trusted,
+        };
+        Ok(SearchResults { provider, repositories: repositories.into_iter().map(repository).collect() })
+    }
+
+    pub(crate) fn hub_tags(&self, repository: &str, limit: u32) -> Result<Vec<String>, Error> {
+        Ok(hub_read::tags(repository, limit)?)
+    }
+
+    pub(crate) fn catalog_list(&self, name: &str) -> Result<Catalog, Error> {
+        let catalog_read::Catalog { entries, skipped } = catalog_read::list(name)?;
+        Ok(Catalog { entries: entries.into_iter().map(CatalogEntry::from).collect(), skipped })
+    }
 }
 
 /// The answers of one call about many things.
@@ -213,6 +286,74 @@ impl From<containers_create::Created> for Created {
 impl From<images_read::Image> for Image {
     fn from(image: images_read::Image) -> Image {
         Image { id: image.id, repo_tags: image.repo_tags, repo_digests: image.repo_digests, json: image.json }
+    }
+}
+
+impl From<images_read::ImageSummary> for ImageSummary {
+    fn from(summary: images_read::ImageSummary) -> ImageSummary {
+        ImageSummary {
+            id: summary.id,
+            repo_tags: summary.repo_tags,
+            repo_digests: summary.repo_digests,
+            created_ms: summary.created_ms,
+            size: summary.size,
+            json: summary.json,
+        }
+    }
+}
+
+impl From<images_remove::Removal> for Removal {
+    fn from(removal: images_remove::Removal) -> Removal {
+        Removal { untagged: removal.untagged, deleted: removal.deleted }
+    }
+}
+
+impl From<distribution_read::Distribution> for Distribution {
+    fn from(distribution: distribution_read::Distribution) -> Distribution {
+        Distribution { digest: distribution.digest, media_type: distribution.media_type, json: distribution.json }
+    }
+}
+
+impl From<operations_read::Operation> for Operation {
+    fn from(operation: operations_read::Operation) -> Operation {
+        Operation {
+            id: operation.id,
+            kind: operation.kind,
+            subject: operation.subject,
+            owned: operation.owned,
+            state: match operation.state {
+                operations_read::OperationState::Running => OperationState::Running,
+                operations_read::OperationState::Succeeded => OperationState::Succeeded,
+                operations_read::OperationState::Failed => OperationState::Failed,
+                operations_read::OperationState::Cancelled => OperationState::Cancelled,
+            },
+            percent: operation.percent,
+            began_ms: operation.began_ms,
+            ended_ms: operation.ended_ms,
+            failure: operation.failure.map(Error::from),
+            json: operation.json,
+        }
+    }
+}
+
+impl From<catalog_read::CatalogEntry> for CatalogEntry {
+    fn from(entry: catalog_read::CatalogEntry) -> CatalogEntry {
+        CatalogEntry {
+            kind: match entry.kind {
+                catalog_read::CatalogKind::Docker => CatalogKind::Docker,
+                catalog_read::CatalogKind::Lxc => CatalogKind::Lxc,
+            },
+            name: entry.name,
+            version: entry.version,
+            title: entry.title,
+            description: entry.description,
+            architecture: entry.architecture,
+            icon: entry.icon,
+            location: entry.location,
+            size: entry.size,
+            archive_url: entry.archive_url,
+            archive_digest: entry.archive_digest,
+        }
     }
 }
 

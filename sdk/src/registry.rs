@@ -186,3 +186,111 @@ pub mod tags_read {
         with(|host| host.registry_tags(reference, limit))
     }
 }
+
+/// `hub.read`: what Docker Hub tells beyond the protocol of registries.
+pub mod hub_read {
+    use super::Error;
+    use crate::host::with;
+
+    /// A repository that was found.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct HubRepository {
+        /// As people write it: `redis`, `grafana/grafana`.
+        pub name: String,
+        /// One line; may be empty.
+        pub description: String,
+        /// How many like it.
+        pub stars: u64,
+        /// Whether Docker publishes it as an official image.
+        pub official: bool,
+        /// Whether Docker has verified its publisher, or builds it from its source.
+        pub trusted: bool,
+    }
+
+    /// What a search found.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SearchResults {
+        /// Who answered: `hub-v4`, `hub-v2` or `engine`.
+        pub provider: String,
+        /// The repositories in the provider's order, those left out that the grant does not cover.
+        pub repositories: Vec<HubRepository>,
+    }
+
+    /// Searches for `term`, at most `limit` repositories and at most 100.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`]; [`Error::Invalid`] for an empty term or one of more than 256 bytes; [`Error::Unavailable`] when no provider can be used; [`Error::Timeout`].
+    pub fn search(term: &str, limit: u32) -> Result<SearchResults, Error> {
+        with(|host| host.hub_search(term, limit))
+    }
+
+    /// The tags of `repository`, the newest first, at most `limit` and at most 1,000.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`], [`Error::NotFound`], [`Error::Invalid`], [`Error::Unavailable`], [`Error::Timeout`].
+    pub fn tags(repository: &str, limit: u32) -> Result<Vec<String>, Error> {
+        with(|host| host.hub_tags(repository, limit))
+    }
+}
+
+/// `catalog.read`: curated lists of images.
+pub mod catalog_read {
+    use super::Error;
+    use crate::host::with;
+
+    /// What an entry is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum CatalogKind {
+        /// An image of a registry.
+        Docker,
+        /// A template of a whole system, for LXC: an archive.
+        Lxc,
+    }
+
+    /// One entry.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct CatalogEntry {
+        /// What it is.
+        pub kind: CatalogKind,
+        /// `redis`, `grafana/grafana`; of a template its own name.
+        pub name: String,
+        /// The tag, or the version of a template.
+        pub version: String,
+        /// For people: `Redis`.
+        pub title: String,
+        /// A sentence; may be empty.
+        pub description: String,
+        /// `amd64`, `arm64`, …
+        pub architecture: String,
+        /// The address of a picture; may be empty.
+        pub icon: String,
+        /// The address of a page about it; may be empty.
+        pub location: String,
+        /// Of a template the size of the archive in bytes, if it is known.
+        pub size: Option<u64>,
+        /// Of a template where the archive is; of an image none.
+        pub archive_url: Option<String>,
+        /// The digest of the archive, `sha256:…`, if it is known.
+        pub archive_digest: Option<String>,
+    }
+
+    /// A catalogue.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct Catalog {
+        /// Its entries, in its order.
+        pub entries: Vec<CatalogEntry>,
+        /// How many were left out since they could not be read.
+        pub skipped: u32,
+    }
+
+    /// The catalogue `name`: `official`, `qnap`, or one of the site's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`], [`Error::NotFound`], [`Error::Unavailable`], [`Error::Timeout`].
+    pub fn list(name: &str) -> Result<Catalog, Error> {
+        with(|host| host.catalog_list(name))
+    }
+}

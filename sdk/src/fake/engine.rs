@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
+use super::hub::Hub;
+use super::images::Pull;
 use super::objects::{Container, Image, merge};
 use super::registry::RemoteImage;
 use super::stream;
@@ -13,7 +15,6 @@ use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
 use crate::docker::containers_remove::RemoveOptions;
-use crate::docker::images_read::Image as InspectedImage;
 use crate::docker::networks_read::Network;
 use crate::docker::volumes_read::Volume;
 use crate::error::Error;
@@ -29,6 +30,11 @@ pub(super) struct Engine {
     pub(super) remote: Vec<RemoteImage>,
     pub(super) networks: BTreeSet<String>,
     pub(super) volumes: BTreeSet<String>,
+    /// The newest last.
+    pub(super) pulls: Vec<Pull>,
+    /// Whether pulls that are begun stay under way.
+    pub(super) holds_pulls: bool,
+    pub(super) hub: Hub,
     /// The last port that the engine chose by itself.
     last_port: u16,
 }
@@ -44,7 +50,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn with_tag(reference: &str) -> String {
+pub(super) fn with_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or_default();
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
@@ -82,6 +88,9 @@ impl Engine {
             remote: Vec::new(),
             networks: ["bridge", "host", "none"].map(str::to_owned).into(),
             volumes: BTreeSet::new(),
+            pulls: Vec::new(),
+            holds_pulls: false,
+            hub: Hub::default(),
             last_port: 49152,
         }
     }
@@ -143,7 +152,7 @@ impl Engine {
         }
     }
 
-    fn image(&self, reference: &str) -> Option<&Image> {
+    pub(super) fn image(&self, reference: &str) -> Option<&Image> {
         let tag = with_tag(reference);
         self.images.iter().find(|image| {
             image.id == reference
@@ -311,26 +320,9 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn inspect_image(&self, reference: &str) -> Result<InspectedImage, Error> {
-        if reference.is_empty() || reference.contains(char::is_whitespace) {
-            return Err(Error::Invalid(format!("`{reference}` is no reference of an image")));
-        }
-        let image = self.image(reference).ok_or(Error::NotFound)?;
-        let mut details = json!({"Id": image.id, "RepoTags": image.tags, "RepoDigests": image.digests});
-        merge(&mut details, image.details.clone());
-        Ok(InspectedImage {
-            id: image.id.clone(),
-            repo_tags: image.tags.clone(),
-            repo_digests: image.digests.clone(),
-            json: details.to_string(),
-        })
-    }
-
-    pub(super) fn pull(&mut self, reference: &str) -> Result<(), Error> {
-        let tag = with_tag(reference);
-        let image = self.registry.iter().find(|image| image.tags.contains(&tag) || image.digests.contains(&tag)).cloned();
-        self.add_image(image.ok_or(Error::NotFound)?);
-        Ok(())
+    /// The ids of the images that containers are made of.
+    pub(super) fn used_images(&self) -> BTreeSet<String> {
+        self.containers.iter().map(|container| text(&container.details, "/Image").to_owned()).collect()
     }
 
     pub(super) fn list_networks(&self) -> Vec<Network> {

@@ -33,6 +33,8 @@ use crate::export::{Exported, Plugin};
 use crate::host;
 
 mod engine;
+mod hub;
+mod images;
 mod message;
 mod objects;
 mod registry;

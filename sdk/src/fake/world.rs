@@ -16,14 +16,20 @@ use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
 use crate::docker::containers_remove::RemoveOptions;
-use crate::docker::images_read::Image as InspectedImage;
+use crate::docker::distribution_read::Distribution;
+use crate::docker::images_prune::Pruned;
+use crate::docker::images_read::{Image as InspectedImage, ImageSummary};
+use crate::docker::images_remove::Removal;
 use crate::docker::networks_read::Network;
+use crate::docker::operations_read::{Operation, ProgressFormat};
 use crate::docker::system_read;
 use crate::docker::volumes_read::Volume;
 use crate::error::Error;
 use crate::host::{self, Fields};
 use crate::log::Level;
+use crate::registry::catalog_read::Catalog;
 use crate::registry::digests_read::{Head, Quota};
+use crate::registry::hub_read::{HubRepository, SearchResults};
 use crate::registry::manifests_read::{ImageConfig, Manifest};
 use crate::registry::references::Reference;
 use crate::registry::tags_read::TagList;
@@ -118,6 +124,36 @@ impl Host {
         self.0.borrow_mut().engine.remote.push(image);
     }
 
+    /// Holds back the pulls that are begun from now on: they stay under way until [`Host::finish_pulls`], or until a plugin waits for them.
+    pub fn hold_pulls(&self) {
+        self.0.borrow_mut().engine.holds_pulls = true;
+    }
+
+    /// Lets the pulls under way be at `percent`.
+    pub fn advance_pulls(&self, percent: u8) {
+        self.0.borrow_mut().engine.advance_pulls(percent);
+    }
+
+    /// Lets the pulls under way end: those that a pull can fetch succeed, the others fail.
+    pub fn finish_pulls(&self) {
+        self.0.borrow_mut().engine.finish_all_pulls();
+    }
+
+    /// Adds a repository that a search of Docker Hub finds.
+    pub fn hub_repository(&self, repository: HubRepository) {
+        self.0.borrow_mut().engine.hub.repositories.push(repository);
+    }
+
+    /// Sets the tags that Docker Hub has of `repository`, the newest first.
+    pub fn hub_tags(&self, repository: &str, tags: &[&str]) {
+        self.0.borrow_mut().engine.hub.set_tags(repository, tags);
+    }
+
+    /// Sets the catalogue `name`. Without this there is none.
+    pub fn catalog(&self, name: &str, catalog: Catalog) {
+        self.0.borrow_mut().engine.hub.catalogs.insert(name.to_owned(), catalog);
+    }
+
     /// Adds a network.
     pub fn network(&self, name: &str) {
         self.0.borrow_mut().engine.networks.insert(name.to_owned());
@@ -197,7 +233,12 @@ impl Host {
     }
 
     /// The same for a function that is asked about many things.
-    fn call_each<R>(&self, function: &str, about: &[String], answer: impl Fn(&Engine, &str) -> Result<R, Error>) -> Vec<Result<R, Error>> {
+    fn call_each<R>(
+        &self,
+        function: &str,
+        about: &[String],
+        answer: impl Fn(&mut Engine, &str) -> Result<R, Error>,
+    ) -> Vec<Result<R, Error>> {
         match self.call(function, &about.join(","), |engine| Ok(about.iter().map(|name| answer(engine, name)).collect())) {
             Ok(answers) => answers,
             Err(error) => about.iter().map(|_| Err(error.clone())).collect(),
@@ -267,11 +308,51 @@ impl host::Host for Host {
     }
 
     fn images_inspect(&self, references: &[String]) -> Vec<Result<InspectedImage, Error>> {
-        self.call_each("docker.images-read.inspect", references, Engine::inspect_image)
+        self.call_each("docker.images-read.inspect", references, |engine, reference| engine.inspect_image(reference))
     }
 
     fn image_pull(&self, reference: &str) -> Result<(), Error> {
         self.call("docker.images-pull.pull", reference, |engine| engine.pull(reference))
+    }
+
+    fn images_list(&self) -> Result<Vec<ImageSummary>, Error> {
+        self.call("docker.images-read.list", "", |engine| Ok(engine.list_images()))
+    }
+
+    fn image_pull_begin(&self, reference: &str) -> Result<String, Error> {
+        self.call("docker.images-pull.begin", reference, |engine| engine.begin_pull(reference))
+    }
+
+    fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>> {
+        self.call_each("docker.images-remove.remove", references, Engine::remove_image)
+    }
+
+    fn images_prune(&self) -> Result<Pruned, Error> {
+        self.call("docker.images-prune.prune", "", |engine| Ok(engine.prune_images()))
+    }
+
+    fn distribution_inspect(&self, references: &[String]) -> Vec<Result<Distribution, Error>> {
+        self.call_each("docker.distribution-read.inspect", references, |engine, reference| engine.distribution(reference))
+    }
+
+    fn operations_list(&self) -> Result<Vec<Operation>, Error> {
+        self.call("docker.operations-read.list", "", |engine| Ok(engine.list_operations()))
+    }
+
+    fn operations_get(&self, ids: &[String]) -> Vec<Result<Operation, Error>> {
+        self.call_each("docker.operations-read.get", ids, |engine, id| engine.operation(id))
+    }
+
+    fn operation_wait(&self, id: &str) -> Result<Operation, Error> {
+        self.call("docker.operations-read.wait", id, |engine| engine.wait_for_operation(id))
+    }
+
+    fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error> {
+        self.call("docker.operations-read.watch", id, |engine| engine.watch_operation(id, format))
+    }
+
+    fn operation_cancel(&self, id: &str) -> Result<(), Error> {
+        self.call("docker.operations-cancel.cancel", id, |engine| engine.cancel_operation(id))
     }
 
     fn networks_list(&self) -> Result<Vec<Network>, Error> {
@@ -315,5 +396,17 @@ impl host::Host for Host {
 
     fn registry_tags(&self, reference: &str, limit: u32) -> Result<TagList, Error> {
         self.call("registry.tags-read.list", reference, |engine| registry::tags(&engine.remote, reference, limit))
+    }
+
+    fn hub_search(&self, term: &str, limit: u32) -> Result<SearchResults, Error> {
+        self.call("registry.hub-read.search", term, |engine| engine.hub.search(term, limit))
+    }
+
+    fn hub_tags(&self, repository: &str, limit: u32) -> Result<Vec<String>, Error> {
+        self.call("registry.hub-read.tags", repository, |engine| engine.hub.tags(repository, limit))
+    }
+
+    fn catalog_list(&self, name: &str) -> Result<Catalog, Error> {
+        self.call("registry.catalog-read.list", name, |engine| engine.hub.catalog(name))
     }
 }
