@@ -21,7 +21,10 @@ pub(crate) enum Failure {
     /// There is no such container.
     #[error("no such container")]
     NoContainer,
-    /// The engine, or the way to it.
+    /// There is no such image.
+    #[error("no such image")]
+    NoImage,
+    /// The engine or a registry, or the way to it.
     #[error(transparent)]
     Engine(Error),
 }
@@ -37,12 +40,20 @@ impl Failure {
         }
     }
 
+    /// A failure of a call about one image that the client named. What is no reference at all was an internal error to the clients of this API, and is one still.
+    pub(crate) fn of_image(error: Error) -> Failure {
+        match error {
+            Error::NotFound | Error::Denied => Failure::NoImage,
+            other => Failure::Engine(other),
+        }
+    }
+
     fn status(&self) -> u16 {
         match self {
             Failure::Body(BodyError::TooLarge) => 413,
             Failure::Malformed(_) | Failure::Body(_) => 400,
             Failure::MediaType => 415,
-            Failure::NoContainer => 404,
+            Failure::NoContainer | Failure::NoImage => 404,
             Failure::Engine(_) => 500,
         }
     }

@@ -1,4 +1,4 @@
-//! `/deployments` of LOPCO: the containers of a site's data pipelines.
+//! The API of LOPCO's deployment manager: the containers of a site's data pipelines, and the images that they are made of.
 //!
 //! A *worker* is a run-once container of a pipeline, a *protocol adapter* a long-running one that takes data in, *core* are the product's own services; a label
 //! says which. All of them share one network and one volume, the *data cache*.
@@ -13,12 +13,14 @@ use wharf_sdk::{Description, Plugin, Request, Response, Router};
 mod deploy;
 mod environment;
 mod failure;
+mod images;
 mod json;
 mod lifecycle;
 mod list;
 mod log;
 mod ports;
 mod record;
+mod remote_digests;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -39,8 +41,11 @@ impl Plugin for Deployments {
                     "containers.remove",
                     "images.read",
                     "images.pull",
+                    "images.prune",
+                    "distribution.read",
                 ],
             )
+            .wants("registry", &["digests.read"])
             .config_schema(json!({
                 "type": "object",
                 "additionalProperties": false,
@@ -69,12 +74,22 @@ impl Plugin for Deployments {
             .patch("/deployments/{deployment}", lifecycle::patch)
             .delete("/deployments/{deployment}", lifecycle::delete)
             .get("/deployments/{deployment}/log", log::read)
+            .get("/images", images::list)
+            .post("/images", images::pull)
+            .patch("/images", images::patch)
+            .get("/images/{image}", images::get)
+            .get("/remote-digests/{image}", remote_digests::get)
             .summary("GET", "/deployments", "Lists all deployed containers, or those of one `type`.")
             .summary("POST", "/deployments", "Deploys a worker or a protocol adapter.")
             .summary("GET", "/deployments/{deployment}", "Shows a container.")
             .summary("PATCH", "/deployments/{deployment}", "Starts or stops a container.")
             .summary("DELETE", "/deployments/{deployment}", "Stops a container and removes it.")
             .summary("GET", "/deployments/{deployment}/log", "The log, or a part of it by `lines`, `since` and `until`.")
+            .summary("GET", "/images", "Lists the tagged images that the engine holds.")
+            .summary("POST", "/images", "Pulls an image, and answers when it is there.")
+            .summary("PATCH", "/images", "Pulls an image, or without a body removes the untagged ones.")
+            .summary("GET", "/images/{image}", "Shows an image; its reference is percent-encoded twice.")
+            .summary("GET", "/remote-digests/{image}", "The digest that the registry has for a reference.")
     }
 }
 

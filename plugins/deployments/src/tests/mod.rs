@@ -8,6 +8,7 @@ use crate::Deployments;
 
 mod changing;
 mod deploying;
+mod images;
 mod logs;
 mod paths;
 mod ports;

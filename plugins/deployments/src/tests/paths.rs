@@ -16,6 +16,8 @@ fn what_is_not_there_is_an_empty_404() {
     check("GET", "/nope", 404, None);
     check("GET", "/deployments/a/b", 404, None);
     check("GET", "/deployments/..%2F..%2Finfo%3F", 404, None);
+    check("GET", "/images/platonam%2Flopco-gui", 404, None);
+    check("GET", "/remote-digests/platonam%2Flopco-gui:dev", 404, None);
 }
 
 #[test]
@@ -24,6 +26,8 @@ fn other_methods_are_refused_and_options_are_listed() {
     check("HEAD", "/deployments", 405, Some("GET, POST, OPTIONS"));
     check("POST", "/deployments/a", 405, Some("DELETE, GET, PATCH, OPTIONS"));
     check("DELETE", "/deployments/a/log", 405, Some("GET, OPTIONS"));
+    check("DELETE", "/images", 405, Some("GET, PATCH, POST, OPTIONS"));
+    check("POST", "/images/redis", 405, Some("GET, OPTIONS"));
     check("OPTIONS", "/deployments", 200, Some("GET, POST"));
     check("OPTIONS", "/deployments/a/", 200, Some("DELETE, GET, PATCH"));
 }
@@ -38,6 +42,14 @@ fn one_trailing_slash_does_not_matter() {
 fn the_description_names_every_path() {
     let description = fake::describe::<Deployments>();
     let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with('/')).collect();
-    assert_eq!(paths, ["/deployments", "/deployments/{deployment}", "/deployments/{deployment}/log"]);
+    let expected = [
+        "/deployments",
+        "/deployments/{deployment}",
+        "/deployments/{deployment}/log",
+        "/images",
+        "/images/{image}",
+        "/remote-digests/{image}",
+    ];
+    assert_eq!(paths, expected);
     assert_eq!((&description["name"], &description["version"]), (&json!("deployments"), &json!(env!("CARGO_PKG_VERSION"))));
 }
