@@ -25,6 +25,7 @@ mod stream;
 pub mod config;
 pub mod docker;
 pub mod log;
+pub mod reference;
 pub mod registry;
 
 #[cfg(not(target_family = "wasm"))]

@@ -4,13 +4,13 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use wharf_sdk::docker::images_read::{self, Image};
 use wharf_sdk::docker::{Error, images_prune, images_pull};
+use wharf_sdk::reference::split;
 use wharf_sdk::tracing::{info, warn};
-use wharf_sdk::{Request, Response};
+use wharf_sdk::{Request, Response, percent_decode};
 
 use crate::failure::Failure;
 use crate::json::{Json, Object};
@@ -93,7 +93,7 @@ pub(crate) fn get(request: &Request) -> Result<Response, Failure> {
 
 /// The reference in the path. Clients encode it twice: the server that they were written for decoded the path before it looked for its routes, and the parameter once more.
 pub(crate) fn reference(request: &Request) -> String {
-    percent_decode_str(&request.param("image")).decode_utf8_lossy().into_owned()
+    percent_decode(&request.param("image")).into_owned()
 }
 
 /// `POST /images`: pulls, and answers when the image is there.
@@ -125,22 +125,18 @@ fn pull_posted(body: Object) -> Result<Response, Failure> {
         Json::Null => "",
         _ => return Err(Failure::Malformed("`tag` is neither text nor null")),
     };
-    let image = with_tag(repository, tag);
+    let image = tagged(repository, tag);
     images_pull::pull(&image).map_err(Failure::Engine)?;
     info!(%image, "pulled an image");
     Ok(Response::new(200))
 }
 
 /// The reference of `tag` in `repository`. Without a tag it is the one that the repository is written with, or else `latest`.
-fn with_tag<'a>(repository: &'a str, tag: &str) -> Cow<'a, str> {
+fn tagged<'a>(repository: &'a str, tag: &str) -> Cow<'a, str> {
     if tag.is_empty() {
         return repository.into();
     }
-    let repository = repository.split('@').next().unwrap_or_default();
-    let name = match repository.rsplit_once(':') {
-        Some((name, own)) if !own.contains('/') => name,
-        _ => repository,
-    };
+    let (name, _) = split(repository);
     let separator = if tag.contains(':') { '@' } else { ':' };
     format!("{name}{separator}{tag}").into()
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wharf_sdk::docker::images_read::{self, Image};
 use wharf_sdk::docker::{Container, Error};
+use wharf_sdk::reference::{familiar, with_tag};
 use wharf_sdk::tracing::warn;
 
 use crate::environment;
@@ -144,25 +145,13 @@ impl Images {
     /// image's tags, else the beginning of its id.
     fn name(&self, reference: &str, id: &str) -> String {
         let tags = self.0.get(id).map_or(&[][..], |image| &image.repo_tags);
-        let reference = with_tag(reference);
+        let reference = with_tag(reference).into_owned();
         let wanted = familiar(&reference);
         if tags.iter().any(|tag| familiar(tag) == wanted) {
             return reference;
         }
         tags.last().cloned().unwrap_or_else(|| short_id(id))
     }
-}
-
-/// `reference` with `:latest` when it has neither tag nor digest.
-fn with_tag(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
-}
-
-/// `reference` as the engine writes it in its lists of tags: without Docker Hub's names.
-fn familiar(reference: &str) -> &str {
-    let short = ["docker.io/", "index.docker.io/"].iter().find_map(|host| reference.strip_prefix(host)).unwrap_or(reference);
-    short.strip_prefix("library/").unwrap_or(short)
 }
 
 fn short_id(id: &str) -> String {

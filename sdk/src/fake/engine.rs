@@ -18,6 +18,7 @@ use crate::docker::containers_remove::RemoveOptions;
 use crate::docker::networks_read::Network;
 use crate::docker::volumes_read::Volume;
 use crate::error::Error;
+use crate::reference::{familiar, with_tag};
 use crate::stream::ByteStream;
 
 pub(super) struct Engine {
@@ -48,11 +49,6 @@ pub(super) fn hex_id(seed: &str) -> String {
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-pub(super) fn with_tag(reference: &str) -> String {
-    let last = reference.rsplit('/').next().unwrap_or_default();
-    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
 impl Container {
@@ -153,7 +149,7 @@ impl Engine {
     }
 
     pub(super) fn image(&self, reference: &str) -> Option<&Image> {
-        let tag = with_tag(reference);
+        let tag = with_tag(familiar(reference)).into_owned();
         self.images.iter().find(|image| {
             image.id == reference
                 || image.id.strip_prefix("sha256:") == Some(reference)

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::engine::{Engine, hex_id, with_tag};
+use super::engine::{Engine, hex_id};
 use super::registry;
 use crate::docker::distribution_read::Distribution;
 use crate::docker::images_prune::Pruned;
@@ -12,6 +12,7 @@ use crate::docker::images_read::{Image as InspectedImage, ImageSummary};
 use crate::docker::images_remove::Removal;
 use crate::docker::operations_read::{Operation, OperationState, ProgressFormat};
 use crate::error::Error;
+use crate::reference::{familiar, with_tag};
 use crate::stream::ByteStream;
 
 /// When everything happens here, in milliseconds since 1970.
@@ -85,7 +86,7 @@ impl Engine {
 
     pub(super) fn pull(&mut self, reference: &str) -> Result<(), Error> {
         registry::resolve(reference)?;
-        let tag = with_tag(reference);
+        let tag = with_tag(familiar(reference)).into_owned();
         let image = self.registry.iter().find(|image| image.tags.contains(&tag) || image.digests.contains(&tag)).cloned();
         self.add_image(image.ok_or(Error::NotFound)?);
         Ok(())
@@ -158,7 +159,7 @@ impl Engine {
 
     pub(super) fn remove_image(&mut self, reference: &str) -> Result<Removal, Error> {
         registry::resolve(reference)?;
-        let name = with_tag(reference);
+        let name = with_tag(familiar(reference)).into_owned();
         let used = self.used_images();
         let image = self.images.iter_mut().find(|image| image.tags.contains(&name) || image.digests.contains(&name));
         let image = image.ok_or(Error::NotFound)?;

@@ -62,12 +62,13 @@ pub(super) fn resolve(text: &str) -> Result<Reference, Error> {
         _ => ("docker.io", name),
     };
     let repository = if registry == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+    let is_tag = |tag: &str| !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let is_path = |part: &str| {
         !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
     };
     if !repository.split('/').all(is_path)
         || repository.contains("..")
-        || tag.as_ref().is_some_and(String::is_empty)
+        || tag.as_ref().is_some_and(|tag| !is_tag(tag))
         || registry.starts_with('.')
     {
         return Err(invalid());
