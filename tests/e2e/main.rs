@@ -8,6 +8,7 @@ mod commands;
 mod deployments;
 mod docker;
 mod engine_away;
+mod images;
 mod logs;
 mod many;
 mod refusals;
@@ -38,6 +39,9 @@ on_both_engines! {
         crate::deployments::two_families as one_port_on_two_address_families_is_one_number,
         crate::deployments::others as core_services_are_listed_and_unlabelled_containers_are_not,
         crate::deployments::pulled as an_image_that_is_not_there_is_pulled,
+        crate::images::listed as images_are_listed_pulled_and_found,
+        crate::images::digests as a_remote_digest_is_that_of_the_pulled_image,
+        crate::images::pruned as untagged_images_are_pruned,
         crate::refusals::failures as a_failed_deployment_leaves_nothing_behind,
         crate::refusals::failed_start as a_container_that_cannot_start_again_stays_stopped,
         crate::refusals::bad_input as bad_input_is_refused,

@@ -221,10 +221,12 @@ config = {{ network = "{network}", data_cache_volume = "{VOLUME}" }}
 engine = "default"
 allow = [
     "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-    "images.read", "images.pull",
+    "images.read", "images.pull", "images.prune", "distribution.read",
 ]
 networks = ["{network}"]
 volumes = ["{VOLUME}"]
+[site.plugin.grants.registry]
+allow = ["digests.read"]
 "#
         )
         .unwrap();

@@ -118,6 +118,11 @@ Deploy a container, list what there is, read its log:
   curl -s http://{sites}/deployments
   curl -s http://{sites}/deployments/$name/log
 
+See which images there are, here and elsewhere:
+
+  curl -s http://{sites}/images
+  curl -s 'http://{sites}/api/v1/image/?category=official'
+
 Ctrl-C stops everything.
 ",
         url = engine.url
