@@ -74,7 +74,7 @@ impl ChosenEngine {
         anyhow::ensure!(programs::is_root(), "{why}, and only root can start {what}: run with `sudo`, {otherwise}");
         packages::ensure(programs::ENGINE, otherwise, stop)?;
         step(&format!("{why}: starting {what}"));
-        let setup = Setup { programs: &[], network: Network::Bridge, data: Some(data) };
+        let setup = Setup { programs: &[], network: Network::Bridge, data: Some(data), mirror: None };
         let private = Engine::start_unless(&setup, &|| stop.asked());
         stop.check()?;
         let private = private?;

@@ -44,6 +44,8 @@ pub struct Engine {
     answers: bool,
     /// Folders of programs, before those of the system.
     programs: Vec<PathBuf>,
+    /// What stands before Docker Hub.
+    mirror: Option<String>,
     /// Where images and containers are.
     data: PathBuf,
     /// The engine's images and containers, when they are to be removed with it.
@@ -61,6 +63,8 @@ pub struct Setup<'a> {
     pub network: Network,
     /// Where the engine keeps images and containers, to be found there the next time. None: in a temporary folder.
     pub data: Option<&'a Path>,
+    /// A registry that is asked for the images of Docker Hub first, as `http://127.0.0.1:5000`. It has them under their whole names, `library/redis`. None: Docker Hub alone.
+    pub mirror: Option<&'a str>,
 }
 
 impl Engine {
@@ -70,7 +74,7 @@ impl Engine {
     ///
     /// As [`Engine::start`].
     pub fn temporary(network: Network) -> anyhow::Result<Engine> {
-        Engine::start(&Setup { programs: &[], network, data: None })
+        Engine::start(&Setup { programs: &[], network, data: None, mirror: None })
     }
 
     /// Starts an engine and waits until it answers.
@@ -107,8 +111,9 @@ impl Engine {
         };
         let programs: Vec<PathBuf> = setup.programs.iter().map(|folder| folder.to_path_buf()).collect();
         let containerd = start_containerd(&programs, &data, runtime.path(), unwanted)?;
-        let dockerd = start_dockerd(&programs, &data, runtime.path(), bridge.as_ref())?;
-        let mut engine = Engine { dockerd, containerd, bridge, answers: false, programs, data, temporary, runtime };
+        let mirror = setup.mirror.map(str::to_owned);
+        let dockerd = start_dockerd(&programs, &data, runtime.path(), bridge.as_ref(), mirror.as_deref())?;
+        let mut engine = Engine { dockerd, containerd, bridge, answers: false, programs, mirror, data, temporary, runtime };
         engine.wait_until_ready(unwanted)?;
         Ok(engine)
     }
@@ -164,7 +169,7 @@ impl Engine {
     ///
     /// As [`Engine::start`].
     pub fn return_to_service(&mut self) -> anyhow::Result<()> {
-        self.dockerd = start_dockerd(&self.programs, &self.data, self.runtime.path(), self.bridge.as_ref())?;
+        self.dockerd = start_dockerd(&self.programs, &self.data, self.runtime.path(), self.bridge.as_ref(), self.mirror.as_deref())?;
         self.wait_until_ready(&|| false)
     }
 
@@ -299,10 +304,17 @@ fn wait_unless(unwanted: &dyn Fn() -> bool, process: &mut Process, ready: impl F
     Ok(())
 }
 
-fn start_dockerd(programs: &[PathBuf], data: &Path, runtime: &Path, bridge: Option<&Bridge>) -> anyhow::Result<Process> {
+fn start_dockerd(
+    programs: &[PathBuf],
+    data: &Path,
+    runtime: &Path,
+    bridge: Option<&Bridge>,
+    mirror: Option<&str>,
+) -> anyhow::Result<Process> {
     // The machine's own configuration is not for this engine, and engine 20.10 refuses `/dev/null`.
     let config = runtime.join("daemon.json");
-    std::fs::write(&config, "{}")?;
+    let configuration = mirror.map_or_else(|| json!({}), |mirror| json!({ "registry-mirrors": [mirror] }));
+    std::fs::write(&config, configuration.to_string())?;
     let network = match bridge {
         Some(bridge) => bridge.engine_arguments(),
         None => ["--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"].map(str::to_owned).into(),

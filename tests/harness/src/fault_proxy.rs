@@ -138,6 +138,16 @@ impl FaultProxy {
         Ok(FaultProxy { address, shared, accepting: Some(accepting) })
     }
 
+    /// Starts a server that answers every request by itself and has nobody to pass it on to.
+    ///
+    /// # Errors
+    ///
+    /// As [`FaultProxy::start`].
+    pub fn answering(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> anyhow::Result<FaultProxy> {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+        FaultProxy::start(nobody, move |asked| Fault::Instead(answer(asked)))
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -240,6 +250,9 @@ impl Shared {
 
 /// The next request and its body; none when the client has closed the connection.
 fn read_request(reader: &mut impl BufRead) -> anyhow::Result<Option<(Asked, Vec<u8>)>> {
+    // An engine tries TLS first. That has no lines, and we would wait for the end of one.
+    let first = reader.fill_buf()?.first().copied();
+    anyhow::ensure!(first.is_none_or(|byte| byte.is_ascii_uppercase()), "no HTTP");
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);

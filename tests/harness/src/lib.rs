@@ -5,6 +5,7 @@
 //! for [`newer`], which asks Debian's mirror.
 
 pub mod bridge;
+pub mod docker_hub;
 pub mod engine;
 pub mod fake_engine;
 pub mod fault_proxy;

@@ -28,10 +28,19 @@ pub const OLDEST: u32 = 28;
 ///
 /// The packages cannot be had, have an engine that is older than [`OLDEST`], or as [`Engine::start`].
 pub fn engine(network: Network) -> anyhow::Result<Engine> {
+    engine_with(network, None)
+}
+
+/// As [`engine`], with a [`mirror`](Setup::mirror) of Docker Hub.
+///
+/// # Errors
+///
+/// As [`engine`].
+pub fn engine_with(network: Network, mirror: Option<&str>) -> anyhow::Result<Engine> {
     let root = unpacked()?;
     let programs = [root.join("usr/sbin"), root.join("usr/bin")];
     let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
-    let engine = Engine::start(&Setup { programs: &programs, network, data: None })?;
+    let engine = Engine::start(&Setup { programs: &programs, network, data: None, mirror })?;
     let version = engine::version(&engine.client())?;
     anyhow::ensure!(version.major() >= OLDEST, "expected engine {OLDEST} or newer, `{}` has {version}; delete it", root.display());
     Ok(engine)

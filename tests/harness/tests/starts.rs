@@ -57,7 +57,7 @@ fn an_engine_that_is_not_wanted_any_more_is_not_waited_for() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let setup = Setup { programs: &[], network: Network::Bridge, data: Some(data.path()) };
+    let setup = Setup { programs: &[], network: Network::Bridge, data: Some(data.path()), mirror: None };
     let error = Engine::start_unless(&setup, &|| data.path().join("docker").exists()).unwrap_err();
     assert!(error.to_string().contains("not wanted"), "{error:#}");
     let index = std::fs::read_to_string(data.path().join("bridge")).unwrap();
