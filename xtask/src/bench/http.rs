@@ -21,6 +21,7 @@ use wharf_harness::http::Client;
 use wharf_harness::process::Process;
 use wharf_harness::{poll_every, programs};
 
+use super::{middle, publish};
 use crate::stop::Stop;
 use crate::wrk::{self, Measurement};
 use crate::{cargo, packages, step, toolchain};
@@ -82,12 +83,7 @@ pub(crate) fn http(json: Option<&Path>, seconds: u64, stop: &Stop) -> anyhow::Re
     host.stop()?;
 
     let report = Report { start, rows };
-    print!("{}", table(&report));
-    if let Some(file) = json {
-        let text = serde_json::to_string_pretty(&report)?;
-        std::fs::write(file, text + "\n").with_context(|| format!("failed to write `{}`", file.display()))?;
-    }
-    Ok(())
+    publish(&table(&report), &report, json)
 }
 
 /// What is served, and where.
@@ -171,9 +167,8 @@ fn measure_start(site: &Site, stop: &Stop) -> anyhow::Result<StartReport> {
         anyhow::Ok(took)
     };
     let cold_ms = start()?;
-    let mut warm = (0..STARTS).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
-    warm.sort_by(f64::total_cmp);
-    let warm_ms = warm.get(STARTS / 2).copied().unwrap_or_default();
+    let warm = (0..STARTS).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
+    let warm_ms = middle(warm, |took| *took).unwrap_or_default();
     Ok(StartReport { cold_ms, warm_ms, resident_kib: resident, resident_after_load_kib: 0 })
 }
 
@@ -196,19 +191,15 @@ fn measure_rows(site: &Site, seconds: u64, stop: &Stop) -> anyhow::Result<Vec<Ro
                 rounds.push(measure(name, connections, seconds)?);
             }
         }
-        let [bare, native, pooled, request] = measured.map(middle);
-        for (name, measurement) in ROWS.into_iter().zip([bare, native, pooled, request]) {
+        let per_second = |measurement: &Measurement| measurement.per_second;
+        let [bare, native, pooled, request] = measured.map(|rounds| middle(rounds, per_second).context("no round"));
+        let (bare, native) = (bare?, native?);
+        for (name, measurement) in ROWS.into_iter().zip([bare, native, pooled?, request?]) {
             let share = |of: Measurement| measurement.per_second / of.per_second;
             rows.push(Row { name, connections, measurement, of_native: share(native), of_bare: share(bare) });
         }
     }
     Ok(rows)
-}
-
-/// The round with the middle number of requests per second.
-fn middle(mut rounds: Vec<Measurement>) -> Measurement {
-    rounds.sort_by(|one, other| one.per_second.total_cmp(&other.per_second));
-    rounds.swap_remove(rounds.len() / 2)
 }
 
 fn resident_kib(host: &Process) -> anyhow::Result<u64> {
@@ -237,12 +228,6 @@ fn table(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_middle_round_is_shown() {
-        let round = |per_second| Measurement { per_second, p50_us: 1.0, p99_us: 2.0, failed: 0 };
-        assert_eq!(middle([3.0, 1.0, 2.0].map(round).into()).per_second, 2.0);
-    }
 
     #[test]
     fn the_configuration_is_toml_and_mounts_the_plugin_twice() {

@@ -1,0 +1,43 @@
+//! `cargo xtask bench`: one file for each subject, and what they share.
+//!
+//! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere.
+
+mod http;
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+pub(crate) use http::http;
+
+/// Shows `table`, and writes `report` to the file `json`, if there is one.
+///
+/// # Errors
+///
+/// The file cannot be written.
+fn publish(table: &str, report: &impl Serialize, json: Option<&Path>) -> anyhow::Result<()> {
+    print!("{table}");
+    if let Some(file) = json {
+        let text = serde_json::to_string_pretty(report)?;
+        std::fs::write(file, text + "\n").with_context(|| format!("failed to write `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The one of `rounds` whose `key` is the middle one.
+fn middle<R>(mut rounds: Vec<R>, key: impl Fn(&R) -> f64) -> Option<R> {
+    rounds.sort_by(|one, other| key(one).total_cmp(&key(other)));
+    (!rounds.is_empty()).then(|| rounds.swap_remove(rounds.len() / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_round_is_shown() {
+        assert_eq!(middle(vec![3.0, 1.0, 2.0], |round| *round), Some(2.0));
+        assert_eq!(middle(Vec::new(), |round| *round), None);
+    }
+}
