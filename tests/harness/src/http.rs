@@ -21,7 +21,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Requests to one server.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Client {
     agent: ureq::Agent,
     authority: String,

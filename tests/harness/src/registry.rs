@@ -31,6 +31,8 @@ const HTPASSWD: &str = "wharf:$2y$04$wharfwharfwharfwharfwetHUeAInbgYmO6/j5tEPjm
 pub struct Registry {
     process: Process,
     address: SocketAddr,
+    /// Who pushes, over connections that are kept.
+    pusher: Client,
     _root: TempDir,
 }
 
@@ -81,30 +83,27 @@ impl Registry {
         let log = root.path().join("log");
         let mut process = Process::start(command, log.clone())?;
         let address = process.wait_until(START_LIMIT, "listening", || find_line(&log, announced))?;
-        Ok(Registry { process, address, _root: root })
+        Ok(Registry { process, address, pusher: client(address, password), _root: root })
     }
 
     /// A client, in the name of [`USER`] if `password` is true.
     pub fn client(&self, password: bool) -> Client {
-        let client = Client::tcp(self.address);
-        // `USER:PASSWORD` in base64.
-        if password { client.with_header("authorization", "Basic d2hhcmY6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==") } else { client }
+        client(self.address, password)
     }
 
-    /// Pushes a blob to `repository` of an open registry and answers its digest.
+    /// Pushes a blob to `repository` and answers its digest.
     ///
     /// # Errors
     ///
     /// The registry does not take it. So for all that pushes.
     pub fn push_blob(&self, repository: &str, bytes: &[u8]) -> anyhow::Result<String> {
-        let client = self.client(false);
-        let begun = client.post(&format!("/v2/{repository}/blobs/uploads/"))?.success("beginning an upload")?;
+        let begun = self.pusher.post(&format!("/v2/{repository}/blobs/uploads/"))?.success("beginning an upload")?;
         let location = begun.header("location").context("an upload has no place")?;
         let target = location.split_once("/v2/").map(|(_, rest)| format!("/v2/{rest}")).context("an upload's place is elsewhere")?;
         let digest = digest(bytes);
         let separator = if target.contains('?') { '&' } else { '?' };
         let target = format!("{target}{separator}digest={digest}");
-        client.send("PUT", &target, &[("content-type", "application/octet-stream")], bytes)?.success("uploading")?;
+        self.pusher.send("PUT", &target, &[("content-type", "application/octet-stream")], bytes)?.success("uploading")?;
         Ok(digest)
     }
 
@@ -117,7 +116,7 @@ impl Registry {
         let media_type = manifest.get("mediaType").and_then(Value::as_str).context("a manifest has no type")?;
         let text = manifest.to_string();
         let target = format!("/v2/{repository}/manifests/{tag}");
-        self.client(false).send("PUT", &target, &[("content-type", media_type)], text.as_bytes())?.success("pushing a manifest")?;
+        self.pusher.send("PUT", &target, &[("content-type", media_type)], text.as_bytes())?.success("pushing a manifest")?;
         Ok(digest(text.as_bytes()))
     }
 
@@ -169,6 +168,12 @@ fn configuration(data: &Path, users: Option<&PathBuf>) -> Value {
         fields.insert("auth".to_owned(), json!({ "htpasswd": { "realm": "wharf", "path": users } }));
     }
     configuration
+}
+
+fn client(registry: SocketAddr, password: bool) -> Client {
+    let client = Client::tcp(registry);
+    // `USER:PASSWORD` in base64.
+    if password { client.with_header("authorization", "Basic d2hhcmY6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==") } else { client }
 }
 
 fn digest(bytes: &[u8]) -> String {

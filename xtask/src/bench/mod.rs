@@ -3,6 +3,9 @@
 //! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere.
 
 mod http;
+mod one_each;
+mod registry;
+mod slow_proxy;
 
 use std::path::Path;
 
@@ -10,6 +13,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 pub(crate) use http::http;
+pub(crate) use registry::registry;
 
 /// Shows `table`, and writes `report` to the file `json`, if there is one.
 ///
