@@ -35,7 +35,7 @@ pub(crate) struct PluginOperations {
 pub(crate) type Rest = BoxFuture<'static, ()>;
 
 /// Why the outcome of an operation is not known to the one who waits.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum OperationError {
     /// As many are under way as the plugin may have. This one was not begun.
     #[error("{at_most} operations are under way, as many as the limit `operations` allows")]

@@ -177,7 +177,9 @@ impl Loader {
         }
 
         let docker = match (&settings.grants.docker, &engine) {
-            (Some(grant), Some(engine)) => DockerRoom::new(grant.clone(), engine, self.operations.of_plugin(settings.limits.operations)),
+            (Some(grant), Some(engine)) => {
+                DockerRoom::new(grant.clone(), engine, &self.registries, self.operations.of_plugin(settings.limits.operations))
+            }
             (None, _) => DockerRoom::powerless(),
             // Engines are made before plugins are loaded, and one that could not be has been reported.
             (Some(grant), None) => {

@@ -3,6 +3,7 @@
 //! One connector for both kinds of address, so that our own requests and bollard's share one pool of connections. TLS is not offered: an engine that is
 //! reached over a network belongs behind a tunnel or a proxy that knows who is asking.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -15,8 +16,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
-/// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where an engine listens. Two tables of the configuration with the same address mean the same engine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum EngineAddress {
     /// A Unix socket, by absolute path.
     Unix(PathBuf),
@@ -84,6 +85,15 @@ impl EngineAddress {
         match self {
             EngineAddress::Unix(path) => Some(path),
             EngineAddress::Tcp(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for EngineAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EngineAddress::Unix(path) => write!(formatter, "unix://{}", path.display()),
+            EngineAddress::Tcp(authority) => write!(formatter, "tcp://{authority}"),
         }
     }
 }

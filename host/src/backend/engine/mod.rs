@@ -1,7 +1,8 @@
 //! One Docker engine: the only place that knows bollard, and the only one that knows the engine's paths.
 //!
 //! Whatever follows Docker's own schema is passed on as the engine's JSON text: typed models lose the fields they do not know and fail on words they do not know (Podman has
-//! some). Typed requests that answer nothing (start, stop, remove) go through bollard, over the same pool of connections. A pull does not, see [`pull`].
+//! some). Typed requests that answer nothing (start, stop, remove) go through bollard, over the same pool of connections. A pull does not, see [`pull`]. What concerns images is
+//! in [`images`].
 //!
 //! **Waiting.** Nothing waits without end: a header has a limit, each body has one between two pieces, and what is held in memory has one in size ([`Patience`],
 //! [`MAX_JSON_BYTES`]). An engine that is down is no error until something is asked of it, and one that comes back is used again; its API version is agreed on anew then.
@@ -17,7 +18,7 @@ use bollard::Docker;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder};
 use bytes::Bytes;
 use futures_util::stream::StreamExt;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -28,6 +29,7 @@ mod address;
 mod body;
 mod error;
 mod frames;
+mod images;
 mod pull;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -39,8 +41,9 @@ mod wire;
 pub(crate) use address::{EngineAddress, EngineUrlError};
 use body::Waiting;
 pub(crate) use error::{CreateError, EngineError};
+pub(crate) use pull::PullLine;
 pub(crate) use version::{ApiVersion, Requirement};
-use wire::Wire;
+use wire::{Letter, Wire};
 
 /// The longest JSON answer that is held, 64 MiB: a list of ten thousand containers with many labels and mounts has about 40.
 pub(crate) const MAX_JSON_BYTES: usize = 64 * 1024 * 1024;
@@ -113,6 +116,30 @@ pub(crate) struct Removal {
     pub(crate) volumes: bool,
 }
 
+/// In whose name an engine asks a registry: the value of `X-Registry-Auth`. It is not printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RegistryAuth(String);
+
+impl RegistryAuth {
+    /// The credential that `value` is, in the URL-safe base64 that engines read.
+    pub(crate) fn new(value: String) -> RegistryAuth {
+        RegistryAuth(value)
+    }
+
+    fn header(&self) -> Result<HeaderValue, EngineError> {
+        let value = HeaderValue::try_from(&self.0);
+        let mut value = value.map_err(|_| EngineError::Invalid("the registry's credential fits into no header".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl std::fmt::Debug for RegistryAuth {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RegistryAuth(…)")
+    }
+}
+
 /// Which part of a log to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogRange {
@@ -170,6 +197,11 @@ impl Engine {
         Engine { docker: docker_over(&wire), address, wire }
     }
 
+    /// Where the engine listens, by which it is known.
+    pub(crate) fn address(&self) -> &EngineAddress {
+        &self.address
+    }
+
     /// The path of the engine's socket; none for one that is reached over TCP.
     pub(crate) fn socket(&self) -> Option<&Path> {
         self.address.socket()
@@ -212,8 +244,8 @@ impl Engine {
         let mut query = Query::new();
         query.add("name", name);
         let target = query.after("/containers/create");
-        let delivered = self.wire.deliver(Method::POST, &target, Bytes::from(specification), self.wire.patience.act, requirement).await;
-        let response = delivered.map_err(CreateError::of_undelivered)?;
+        let letter = Letter { body: Bytes::from(specification), requirement, ..Letter::new(Method::POST, &target, self.wire.patience.act) };
+        let response = self.wire.deliver(letter).await.map_err(CreateError::of_undelivered)?;
         self.created(response).await.map_err(CreateError::of_sent)
     }
 
@@ -264,7 +296,7 @@ impl Engine {
             }
         }
         let target = query.after(&format!("/containers/{}/logs", encoded(id.as_str())));
-        let response = self.wire.send(Method::GET, &target, Bytes::new(), self.wire.patience.head).await?;
+        let response = self.wire.send(Letter::new(Method::GET, &target, self.wire.patience.head)).await?;
         let Patience { idle, log_search, .. } = self.wire.patience;
         let waiting = match (range.follow, range.stdout && range.stderr) {
             (true, _) => Waiting { first: None, between: None },
@@ -274,20 +306,6 @@ impl Engine {
         };
         let pieces = body::pieces(response.into_body(), waiting).map(|piece| piece.map_err(stream_error));
         Ok(if tty { ByteStream::new(pieces) } else { ByteStream::new(frames::without_frames(pieces)) })
-    }
-
-    /// `GET /images/{reference}/json`: a JSON object.
-    pub(crate) async fn inspect_image(&self, reference: &str) -> Result<Bytes, EngineError> {
-        self.ask(&format!("/images/{}/json", encoded(reference))).await
-    }
-
-    /// Pulls an image and waits for it. `tag` is a tag or a digest.
-    pub(crate) async fn pull(&self, repository: &str, tag: &str) -> Result<(), EngineError> {
-        let mut query = Query::new();
-        query.add("fromImage", repository);
-        query.add("tag", tag);
-        let response = self.wire.send(Method::POST, &query.after("/images/create"), Bytes::new(), self.wire.patience.act).await?;
-        pull::drain(response.into_body(), self.wire.patience.pull_idle).await
     }
 
     /// `GET /networks`: a JSON array.
@@ -301,7 +319,7 @@ impl Engine {
     }
 
     async fn ask(&self, target: &str) -> Result<Bytes, EngineError> {
-        let response = self.wire.send(Method::GET, target, Bytes::new(), self.wire.patience.head).await?;
+        let response = self.wire.send(Letter::new(Method::GET, target, self.wire.patience.head)).await?;
         body::whole(response.into_body(), self.wire.patience.idle, MAX_JSON_BYTES).await
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Seen {
     /// Method and target: `GET /v1.41/networks`.
     pub(crate) line: String,
     pub(crate) body: String,
+    /// `X-Registry-Auth`.
+    pub(crate) registry_auth: Option<String>,
 }
 
 /// The engine. Gone when it is dropped.
@@ -137,7 +139,7 @@ impl ScriptedEngine {
         let version = format!(r#"{{"Version":"99","ApiVersion":"{newest}","MinAPIVersion":"{oldest}","Os":"linux","Arch":"amd64"}}"#);
         let script = Arc::new(move |seen: &Seen, before: usize| match seen.line.as_str() {
             "GET /version" => Reply::json(200, &version),
-            line => script(&Seen { line: unversioned(line), body: seen.body.clone() }, before),
+            line => script(&Seen { line: unversioned(line), ..seen.clone() }, before),
         });
         let record = Arc::clone(&seen);
         let mut serving = JoinSet::new();
@@ -203,16 +205,18 @@ async fn serve(mut stream: UnixStream, script: &(dyn Fn(&Seen, usize) -> Reply +
         }
     };
     let head = String::from_utf8(received[..head_end].to_vec()).unwrap();
-    let length =
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|value| value.trim().parse().unwrap()));
-    let length: usize = length.unwrap_or(0);
+    let field = |name: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+    };
+    let length: usize = field("content-length").map_or(0, |value| value.parse().unwrap());
     while received.len() < head_end + length {
         let count = stream.read(&mut buffer).await.unwrap();
         received.extend_from_slice(&buffer[..count]);
     }
     let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
     let body = String::from_utf8(received[head_end..].to_vec()).unwrap();
-    let seen = Seen { line, body };
+    let seen = Seen { line, body, registry_auth: field("x-registry-auth") };
     let before = {
         let mut record = record.lock().unwrap();
         record.push(seen.clone());

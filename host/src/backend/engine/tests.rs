@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::scripted::{Reply, ScriptedEngine, engine_at, socket_path};
+use super::wire::Letter;
 use super::{ApiVersion, ContainerId, CreateError, Engine, EngineError, LogRange, Patience, Removal, Requirement};
 use crate::backend::stream::{ByteStream, StreamError};
 
@@ -49,7 +50,7 @@ async fn every_request_carries_the_agreed_version_once() {
     engine.remove(&id(), Removal { force: true, volumes: false }).await.unwrap();
     engine.inspect_image("localhost:5000/a/b:1").await.unwrap();
     engine.inspect_image("../containers/json?x").await.unwrap();
-    engine.pull("docker.io/library/redis", "7").await.unwrap();
+    engine.pull("docker.io/library/redis", "7", None, &mut |_| {}).await.unwrap();
     engine.list_networks().await.unwrap();
     engine.list_volumes().await.unwrap();
     let range = LogRange { tail: Some(5), since_ms: Some(1_500), until_ms: Some(0), ..whole_log() };
@@ -111,7 +112,10 @@ async fn an_engine_that_hangs_is_not_waited_for() {
     assert_eq!(scripted.engine().start(&id()).await, Err(EngineError::Timeout(Duration::from_millis(200))));
     let scripted = ScriptedEngine::start(OLD, |_, _| Reply::unfinished(&[b"[{\"Id\":"]).then_hang());
     assert_eq!(scripted.engine().list_networks().await, timeout);
-    assert_eq!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(EngineError::Timeout(Duration::from_millis(200))));
+    assert_eq!(
+        scripted.engine().pull("docker.io/library/redis", "7", None, &mut |_| {}).await,
+        Err(EngineError::Timeout(Duration::from_millis(200)))
+    );
     let mut log = scripted.engine().log(&id(), true, &whole_log()).await.unwrap();
     assert!(matches!(read(&mut log).await, Err(StreamError::Timeout)));
 }
@@ -120,7 +124,7 @@ async fn an_engine_that_hangs_is_not_waited_for() {
 async fn a_body_that_is_cut_is_no_answer() {
     let scripted = ScriptedEngine::start(OLD, |_, _| Reply::unfinished(&[b"[]"]));
     assert!(matches!(scripted.engine().list_networks().await, Err(EngineError::Lost(_))));
-    assert!(matches!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(EngineError::Lost(_))));
+    assert!(matches!(scripted.engine().pull("docker.io/library/redis", "7", None, &mut |_| {}).await, Err(EngineError::Lost(_))));
     let mut log = scripted.engine().log(&id(), true, &whole_log()).await.unwrap();
     assert!(matches!(read(&mut log).await, Err(StreamError::Cut(_))));
 }
@@ -219,7 +223,7 @@ async fn a_pull_fails_inside_its_stream() {
         Reply::chunked(&[b"{\"status\":\"Pulling\"}\r\n{\"errorDetail\":{\"mess", b"age\":\"no space\"},\"error\":\"no space\"}\r", b"\n"])
     });
     let failed = EngineError::Failed { status: 200, reason: "no space".to_owned() };
-    assert_eq!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(failed));
+    assert_eq!(scripted.engine().pull("docker.io/library/redis", "7", None, &mut |_| {}).await, Err(failed));
 }
 
 #[tokio::test]
@@ -261,7 +265,7 @@ async fn an_engine_that_comes_back_is_asked_for_its_version_again() {
 #[tokio::test]
 async fn an_answer_longer_than_its_limit_is_not_held() {
     let scripted = ScriptedEngine::start(OLD, |_, _| Reply::json(200, &"x".repeat(2000)));
-    let response = scripted.engine().wire.send(http::Method::GET, "/networks", bytes::Bytes::new(), Duration::from_secs(1)).await.unwrap();
+    let response = scripted.engine().wire.send(Letter::new(http::Method::GET, "/networks", Duration::from_secs(1))).await.unwrap();
     let held = super::body::whole(response.into_body(), Duration::from_secs(1), 1000).await;
     assert_eq!(held, Err(EngineError::TooLong { limit_bytes: 1000 }));
 }
@@ -320,6 +324,6 @@ mod transcripts_of_newer_engines {
     async fn a_pull_reports_errors_only_as_error_detail() {
         let scripted = ScriptedEngine::start(("1.54", "1.40"), |_, _| Reply::json(200, "{\"errorDetail\":{\"message\":\"denied\"}}\r\n"));
         let failed = EngineError::Failed { status: 200, reason: "denied".to_owned() };
-        assert_eq!(scripted.engine().pull("docker.io/library/redis", "7").await, Err(failed));
+        assert_eq!(scripted.engine().pull("docker.io/library/redis", "7", None, &mut |_| {}).await, Err(failed));
     }
 }

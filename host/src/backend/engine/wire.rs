@@ -20,10 +20,12 @@ use super::address::{Connector, EngineAddress};
 use super::body;
 use super::error::EngineError;
 use super::version::{Agreement, ApiVersion, Requirement, VersionAnswer};
-use super::{MAX_JSON_BYTES, Patience};
+use super::{MAX_JSON_BYTES, Patience, RegistryAuth};
 
 /// How long a connection is kept that nobody uses. Shorter than the idle limits of the proxies that people put before the socket.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// The field in which an engine is told in whose name to ask a registry.
+const REGISTRY_AUTH: &str = "x-registry-auth";
 /// How much of an error's body is read: it is one sentence.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
@@ -35,6 +37,28 @@ pub(super) struct Wire {
     /// None until the engine was asked, and again after it was out of reach: it may have been upgraded meanwhile.
     agreement: Mutex<Option<Agreement>>,
     pub(super) patience: Patience,
+}
+
+/// A request, before it is on the wire.
+pub(super) struct Letter<'a> {
+    pub(super) method: Method,
+    /// Path and query without a version.
+    pub(super) target: &'a str,
+    /// JSON, or empty.
+    pub(super) body: Bytes,
+    /// How long to wait for the header of the answer.
+    pub(super) limit: Duration,
+    /// What the engine must know.
+    pub(super) requirement: Option<&'a Requirement>,
+    /// In whose name the engine asks a registry for it.
+    pub(super) registry_auth: Option<&'a RegistryAuth>,
+}
+
+impl<'a> Letter<'a> {
+    /// A request without a body or anything else.
+    pub(super) fn new(method: Method, target: &'a str, limit: Duration) -> Letter<'a> {
+        Letter { method, target, body: Bytes::new(), limit, requirement: None, registry_auth: None }
+    }
 }
 
 /// A request without an answer.
@@ -60,41 +84,28 @@ impl Wire {
         Wire { client, authority: address.authority().to_owned(), agreement: Mutex::new(None), patience }
     }
 
-    /// Sends one request and answers the engine's, if its status is a success or 304. `target` is path and query without a version.
+    /// Sends one request and answers the engine's, if its status is a success or 304.
     ///
     /// # Errors
     ///
-    /// The error that the status stands for; [`EngineError::Timeout`] when no header arrives within `limit`; [`EngineError::Unavailable`] when there is no
+    /// The error that the status stands for; [`EngineError::Timeout`] when no header arrives within the limit; [`EngineError::Unavailable`] when there is no
     /// connection; [`EngineError::Lost`] when it breaks.
-    pub(super) async fn send(&self, method: Method, target: &str, body: Bytes, limit: Duration) -> Result<Response<Incoming>, EngineError> {
-        self.successful(self.send_any(method, target, body, limit).await?).await
+    pub(super) async fn send(&self, letter: Letter<'_>) -> Result<Response<Incoming>, EngineError> {
+        self.successful(self.send_any(letter).await?).await
     }
 
     /// As [`Wire::send`], with every status.
-    pub(super) async fn send_any(
-        &self,
-        method: Method,
-        target: &str,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Incoming>, EngineError> {
-        self.deliver(method, target, body, limit, None).await.map_err(|undelivered| undelivered.error)
+    pub(super) async fn send_any(&self, letter: Letter<'_>) -> Result<Response<Incoming>, EngineError> {
+        self.deliver(letter).await.map_err(|undelivered| undelivered.error)
     }
 
-    /// As [`Wire::send_any`], for a request that has a `requirement`; the error says whether the engine may have read it.
-    pub(super) async fn deliver(
-        &self,
-        method: Method,
-        target: &str,
-        body: Bytes,
-        limit: Duration,
-        requirement: Option<&Requirement>,
-    ) -> Result<Response<Incoming>, Undelivered> {
+    /// As [`Wire::send_any`]; the error says whether the engine may have read it.
+    pub(super) async fn deliver(&self, letter: Letter<'_>) -> Result<Response<Incoming>, Undelivered> {
         let not_sent = |error| Undelivered { error, sent: false };
         let sent = |error| Undelivered { error, sent: true };
         let agreement = self.agreement().await.map_err(not_sent)?;
-        agreement.meets(requirement).map_err(not_sent)?;
-        let response = self.exchange(&method, &versioned(agreement.spoken, target), body.clone(), limit).await.map_err(sent)?;
+        agreement.meets(letter.requirement).map_err(not_sent)?;
+        let response = self.exchange(&letter, &versioned(agreement.spoken, letter.target)).await.map_err(sent)?;
         if !is_another_engine(&agreement, &response) {
             return Ok(response);
         }
@@ -102,15 +113,15 @@ impl Wire {
         // The engine was exchanged without our noticing. It refuses a version that it does not have before it does anything, so asking again is safe.
         if response.status() == StatusCode::BAD_REQUEST {
             let agreement = self.agreement().await.map_err(not_sent)?;
-            agreement.meets(requirement).map_err(not_sent)?;
-            return self.exchange(&method, &versioned(agreement.spoken, target), body, limit).await.map_err(sent);
+            agreement.meets(letter.requirement).map_err(not_sent)?;
+            return self.exchange(&letter, &versioned(agreement.spoken, letter.target)).await.map_err(sent);
         }
         Ok(response)
     }
 
     /// Asks the engine for its versions, and agrees on one anew.
     pub(super) async fn ask_version(&self) -> Result<VersionAnswer, EngineError> {
-        let response = self.exchange(&Method::GET, "/version", Bytes::new(), self.patience.head).await?;
+        let response = self.exchange(&Letter::new(Method::GET, "/version", self.patience.head), "/version").await?;
         let response = self.successful(response).await?;
         let body = body::whole(response.into_body(), self.patience.idle, MAX_JSON_BYTES).await?;
         let answer: VersionAnswer = serde_json::from_slice(&body).map_err(|error| EngineError::Unintelligible(error.to_string()))?;
@@ -136,17 +147,22 @@ impl Wire {
         *self.agreement.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn exchange(&self, method: &Method, target: &str, body: Bytes, limit: Duration) -> Result<Response<Incoming>, EngineError> {
+    /// Sends `letter` to `target`, which has the version.
+    async fn exchange(&self, letter: &Letter<'_>, target: &str) -> Result<Response<Incoming>, EngineError> {
+        let Letter { method, body, limit, registry_auth, .. } = letter;
         let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.authority)).header(HOST, &self.authority);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let request = request.body(Full::new(body)).map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let outcome = match tokio::time::timeout(limit, self.client.request(request)).await {
+        if let Some(auth) = registry_auth {
+            request = request.header(REGISTRY_AUTH, auth.header()?);
+        }
+        let request = request.body(Full::new(body.clone())).map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let outcome = match tokio::time::timeout(*limit, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(EngineError::Unavailable(chain(&error))),
             Ok(Err(error)) => Err(EngineError::Lost(chain(&error))),
-            Err(_elapsed) => Err(EngineError::Timeout(limit)),
+            Err(_elapsed) => Err(EngineError::Timeout(*limit)),
         };
         if outcome.as_ref().is_err_and(EngineError::lost_contact) {
             self.forget_agreement();
@@ -183,7 +199,8 @@ impl Wire {
         // What the calls used here send is in memory, so that collecting it neither waits nor fails.
         let body = body.collect().await.map_err(|error| bollard::errors::Error::IOError { err: std::io::Error::other(error) })?.to_bytes();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let outcome = self.send_any(head.method, without_version(target), body, Duration::MAX).await;
+        let letter = Letter { body, ..Letter::new(head.method, without_version(target), Duration::MAX) };
+        let outcome = self.send_any(letter).await;
         outcome.map_err(|error| bollard::errors::Error::IOError { err: std::io::Error::other(error) })
     }
 }

@@ -215,7 +215,6 @@ impl Registries {
     /// # Errors
     ///
     /// [`RegistryError::Credentials`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "pulls ask for it as soon as they are the host's operations"))]
     pub(crate) async fn engine_auth(&self, registry: &str) -> Result<Option<String>, RegistryError> {
         let credential = self.0.client.load_full().authority(registry)?.credential().await?;
         Ok(credential.map(|credential| credential.for_engine(registry)))

@@ -8,16 +8,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
+use super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
 use super::policy::{AllowedCreate, CreationMark};
 use super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{CreateError, Created, Engine, EngineError, EngineVersion, LogRange, Removal};
+use crate::backend::engine::{CreateError, Created, Engine, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal};
+use crate::backend::registry::{Registries, RegistryError};
 use crate::backend::stream::ByteStream;
 
 /// The grace of an engine for a container that has no stop timeout of its own.
 const ENGINE_GRACE_SECS: u64 = 10;
 /// What an engine takes after the grace: it kills, unmounts and takes the network down.
 const STOP_MARGIN: Duration = Duration::from_secs(60);
+
+/// What hears of each step of a pull.
+pub(crate) type Seen<'a> = dyn FnMut(PullLine) + Send + 'a;
 
 /// An engine, as the room uses it.
 #[async_trait]
@@ -38,8 +42,18 @@ pub(crate) trait Backend: Send + Sync {
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError>;
     /// What `name` stands for: a JSON object.
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError>;
-    /// Pulls an image and waits for it.
-    async fn pull(&self, image: &PullableImage) -> Result<(), EngineError>;
+    /// All images but for the intermediate layers of builds: a JSON array.
+    async fn list_images(&self) -> Result<Bytes, EngineError>;
+    /// Pulls an image and waits for it; `seen` hears of each step. Dropping the future cancels the pull.
+    async fn pull(&self, image: &PullableImage, auth: Option<&RegistryAuth>, seen: &mut Seen<'_>) -> Result<(), EngineError>;
+    /// Removes a name, and with the last one the image: a JSON array of what is gone.
+    async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError>;
+    /// Removes the images without a name that no container uses: a JSON object of what is gone.
+    async fn prune_images(&self) -> Result<Bytes, EngineError>;
+    /// What the engine finds when it asks the image's registry: a JSON object.
+    async fn distribution(&self, image: &RemoteImage, auth: Option<&RegistryAuth>) -> Result<Bytes, EngineError>;
+    /// In whose name the engine asks `registry`; none if the site has no credential for it.
+    async fn registry_auth(&self, registry: &str) -> Result<Option<RegistryAuth>, RegistryError>;
     /// All networks: a JSON array.
     async fn list_networks(&self) -> Result<Bytes, EngineError>;
     /// All volumes: a JSON object with the array `Volumes`.
@@ -48,54 +62,80 @@ pub(crate) trait Backend: Send + Sync {
     async fn version(&self) -> Result<EngineVersion, EngineError>;
 }
 
+/// An engine, and in whose name it asks registries.
+pub(super) struct SiteEngine {
+    pub(super) engine: Engine,
+    pub(super) registries: Registries,
+}
+
 #[async_trait]
-impl Backend for Engine {
+impl Backend for SiteEngine {
     async fn list_containers(&self, all: bool, labels: &[String]) -> Result<Bytes, EngineError> {
-        Engine::list_containers(self, all, labels).await
+        self.engine.list_containers(all, labels).await
     }
 
     async fn inspect_container(&self, name: &ContainerName) -> Result<Bytes, EngineError> {
-        Engine::inspect_container(self, name.as_str()).await
+        self.engine.inspect_container(name.as_str()).await
     }
 
     async fn log(&self, container: &LoggedContainer, range: &LogRange) -> Result<ByteStream, EngineError> {
-        Engine::log(self, container.id(), container.tty(), range).await
+        self.engine.log(container.id(), container.tty(), range).await
     }
 
     async fn start(&self, container: &ControllableContainer) -> Result<(), EngineError> {
-        Engine::start(self, container.id()).await
+        self.engine.start(container.id()).await
     }
 
     async fn stop(&self, container: &ControllableContainer, grace_secs: Option<u32>) -> Result<(), EngineError> {
-        Engine::stop(self, container.id(), grace_secs, stop_limit(grace_secs, container.stop_timeout_secs())).await
+        self.engine.stop(container.id(), grace_secs, stop_limit(grace_secs, container.stop_timeout_secs())).await
     }
 
     async fn create(&self, container: &AllowedCreate, mark: &CreationMark) -> Result<Created, CreateError> {
-        Engine::create_container(self, container.name(), container.body(mark), container.requirement()).await
+        self.engine.create_container(container.name(), container.body(mark), container.requirement()).await
     }
 
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError> {
-        Engine::remove(self, container.id(), removal).await
+        self.engine.remove(container.id(), removal).await
     }
 
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError> {
-        Engine::inspect_image(self, &name.for_engine()).await
+        self.engine.inspect_image(&name.for_engine()).await
     }
 
-    async fn pull(&self, image: &PullableImage) -> Result<(), EngineError> {
-        Engine::pull(self, &image.repository(), image.tag_or_digest()).await
+    async fn list_images(&self) -> Result<Bytes, EngineError> {
+        self.engine.list_images().await
+    }
+
+    async fn pull(&self, image: &PullableImage, auth: Option<&RegistryAuth>, seen: &mut Seen<'_>) -> Result<(), EngineError> {
+        self.engine.pull(&image.repository(), image.tag_or_digest(), auth, seen).await
+    }
+
+    async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError> {
+        self.engine.remove_image(&image.for_engine()).await
+    }
+
+    async fn prune_images(&self) -> Result<Bytes, EngineError> {
+        self.engine.prune_images().await
+    }
+
+    async fn distribution(&self, image: &RemoteImage, auth: Option<&RegistryAuth>) -> Result<Bytes, EngineError> {
+        self.engine.distribution(&image.for_engine(), auth).await
+    }
+
+    async fn registry_auth(&self, registry: &str) -> Result<Option<RegistryAuth>, RegistryError> {
+        Ok(self.registries.engine_auth(registry).await?.map(RegistryAuth::new))
     }
 
     async fn list_networks(&self) -> Result<Bytes, EngineError> {
-        Engine::list_networks(self).await
+        self.engine.list_networks().await
     }
 
     async fn list_volumes(&self) -> Result<Bytes, EngineError> {
-        Engine::list_volumes(self).await
+        self.engine.list_volumes().await
     }
 
     async fn version(&self) -> Result<EngineVersion, EngineError> {
-        Engine::version(self).await
+        self.engine.version().await
     }
 }
 
@@ -150,8 +190,28 @@ impl Backend for NoEngine {
         none()
     }
 
-    async fn pull(&self, _: &PullableImage) -> Result<(), EngineError> {
+    async fn list_images(&self) -> Result<Bytes, EngineError> {
         none()
+    }
+
+    async fn pull(&self, _: &PullableImage, _: Option<&RegistryAuth>, _: &mut Seen<'_>) -> Result<(), EngineError> {
+        none()
+    }
+
+    async fn remove_image(&self, _: &RemovableImage) -> Result<Bytes, EngineError> {
+        none()
+    }
+
+    async fn prune_images(&self) -> Result<Bytes, EngineError> {
+        none()
+    }
+
+    async fn distribution(&self, _: &RemoteImage, _: Option<&RegistryAuth>) -> Result<Bytes, EngineError> {
+        none()
+    }
+
+    async fn registry_auth(&self, _: &str) -> Result<Option<RegistryAuth>, RegistryError> {
+        Ok(None)
     }
 
     async fn list_networks(&self) -> Result<Bytes, EngineError> {

@@ -11,9 +11,12 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::grant::ReadableContainer;
-use super::reference::ImageId;
 use crate::backend::engine::{ContainerId, EngineError, LogRange};
-use crate::bindings::wharf::docker::{containers_logs, containers_read, images_read, networks_read, types, volumes_read};
+use crate::bindings::wharf::docker::{containers_logs, containers_read, networks_read, types, volumes_read};
+
+mod images;
+
+pub(super) use images::{ImageIdentity, distribution, image, image_identity, image_summaries, pruned, removal};
 
 /// What the engine says a container is: what grants are decided on.
 #[derive(Debug, Clone)]
@@ -33,14 +36,6 @@ pub(super) struct ContainerDetails {
     pub(super) identity: ContainerIdentity,
     state: String,
     json: String,
-}
-
-/// What the engine says an image is.
-#[derive(Debug, Clone)]
-pub(super) struct ImageIdentity {
-    pub(super) id: ImageId,
-    /// Its tags and digests.
-    pub(super) references: Vec<String>,
 }
 
 type Labels = Option<HashMap<String, String>>;
@@ -83,16 +78,6 @@ struct SummaryFields {
     state: String,
     #[serde(default)]
     labels: Labels,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ImageFields {
-    id: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    repo_digests: Option<Vec<String>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -196,24 +181,6 @@ fn container_summary(item: &RawValue) -> Result<containers_read::ContainerSummar
         labels: pairs(fields.labels),
         json: item.get().to_owned(),
     })
-}
-
-/// The answer of `GET /images/{name}/json`.
-pub(super) fn image(body: &[u8]) -> Result<images_read::Image, EngineError> {
-    let json = text(body)?;
-    let fields: ImageFields = parse(&json)?;
-    // Old engines show an image without a tag as one with this.
-    let named = |references: Option<Vec<String>>| {
-        let references = references.unwrap_or_default().into_iter();
-        references.filter(|reference| !reference.starts_with("<none>")).collect()
-    };
-    Ok(images_read::Image { id: fields.id, repo_tags: named(fields.repo_tags), repo_digests: named(fields.repo_digests), json })
-}
-
-/// What grants are decided on.
-pub(super) fn image_identity(image: &images_read::Image) -> Result<ImageIdentity, EngineError> {
-    let id = ImageId::parse(&image.id).ok_or_else(|| EngineError::Unintelligible(format!("`{}` is no image id", image.id)))?;
-    Ok(ImageIdentity { id, references: image.repo_tags.iter().chain(&image.repo_digests).cloned().collect() })
 }
 
 /// The items of `GET /networks`.
@@ -337,11 +304,5 @@ mod transcripts_of_newer_engines {
         let summaries = container_summaries(format!("[{item}]").as_bytes()).unwrap();
         let summary = summaries.first().unwrap();
         assert_eq!((summary.json.as_str(), summary.names.as_slice()), (item, ["own".to_owned(), "a/link".to_owned()].as_slice()));
-    }
-
-    #[test]
-    fn an_image_without_graph_driver_and_digests_is_read() {
-        let found = image(br#"{"Id":"sha256:1","RepoTags":null,"Descriptor":{"mediaType":"x"}}"#).unwrap();
-        assert_eq!((found.repo_tags.len(), found.repo_digests.len()), (0, 0));
     }
 }

@@ -9,6 +9,7 @@ use super::policy::Refusal;
 use crate::backend::engine::EngineError;
 use crate::backend::operations::OperationError;
 use crate::backend::reference::is_hex;
+use crate::backend::registry::RegistryError;
 use crate::bindings::wharf::docker::types::Error;
 
 /// Why a call was not carried out.
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     Invalid(String),
     /// The engine did not do it.
     Engine(EngineError),
+    /// The host has no usable credential for the registry.
+    Registry(RegistryError),
     /// The host did not finish it.
     Operation(OperationError),
     /// The name of a new container is taken, by one that the grant may not cover.
@@ -49,6 +52,12 @@ impl From<Denied> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         Failure::Engine(error)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Failure {
+        Failure::Registry(error)
     }
 }
 
@@ -83,6 +92,7 @@ impl Failure {
             Failure::Absent(absent) => absent.into(),
             Failure::Invalid(rule) => Error::Invalid(rule),
             Failure::Engine(error) => of_engine(error),
+            Failure::Registry(error) => Error::Internal(error.to_string()),
             Failure::Operation(OperationError::Deadline { .. }) => Error::Timeout,
             Failure::Operation(error @ OperationError::TooMany { .. }) => {
                 tracing::warn!(function, %error, "refused an operation");

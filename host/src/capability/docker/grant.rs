@@ -18,7 +18,9 @@ mod proof;
 mod settings;
 
 use proof::ImageInUse;
-pub(crate) use proof::{AllowedImage, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemovableContainer};
+pub(crate) use proof::{
+    AllowedImage, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemoteImage, RemovableContainer, RemovableImage,
+};
 
 /// One word of `allow`: it links one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +33,11 @@ pub(crate) enum Power {
     ContainersRemove,
     ImagesRead,
     ImagesPull,
+    ImagesRemove,
+    ImagesPrune,
+    DistributionRead,
+    OperationsRead,
+    OperationsCancel,
     NetworksRead,
     VolumesRead,
     SystemRead,
@@ -47,6 +54,11 @@ impl Power {
         ("containers.remove", Power::ContainersRemove),
         ("images.read", Power::ImagesRead),
         ("images.pull", Power::ImagesPull),
+        ("images.remove", Power::ImagesRemove),
+        ("images.prune", Power::ImagesPrune),
+        ("distribution.read", Power::DistributionRead),
+        ("operations.read", Power::OperationsRead),
+        ("operations.cancel", Power::OperationsCancel),
         ("networks.read", Power::NetworksRead),
         ("volumes.read", Power::VolumesRead),
         ("system.read", Power::SystemRead),
@@ -247,11 +259,16 @@ impl DockerGrant {
 
     /// Checks that the image that was named by an id, and of which the engine says `identity`, may be used. It is covered by its tags and digests.
     pub(super) fn image_by_id(&self, action: &'static str, identity: &ImageIdentity) -> Result<AllowedImage, Denied> {
-        let mut references = identity.references.iter().filter_map(|reference| ImageReference::parse(reference).ok());
-        if self.images.is_none() || references.any(|reference| self.covers_image(&reference)) {
+        if self.lists_image(identity.references.iter()) {
             return Ok(AllowedImage(ImageInUse::Id(identity.id.clone())));
         }
         Err(outside_images(action, &ImageName::Id(identity.id.as_str().to_owned())))
+    }
+
+    /// Whether a list shows an image of these tags and digests. It is covered when one of them is; one without a name only where the grant does not narrow images.
+    pub(super) fn lists_image<'a>(&self, references: impl Iterator<Item = &'a String>) -> bool {
+        let mut references = references.filter_map(|reference| ImageReference::parse(reference).ok());
+        self.images.is_none() || references.any(|reference| self.covers_image(&reference))
     }
 
     /// Checks that `reference` may be pulled.
@@ -260,6 +277,22 @@ impl DockerGrant {
             return Ok(PullableImage(reference.clone()));
         }
         Err(outside_images("pull", &ImageName::Reference(reference.clone())))
+    }
+
+    /// Checks that the name `reference` may be removed. Where it has a tag and a digest it is the digest that is removed, which is what was checked.
+    pub(super) fn removable_image(&self, reference: &ImageReference) -> Result<RemovableImage, Denied> {
+        if !self.covers_image(reference) {
+            return Err(outside_images("remove", &ImageName::Reference(reference.clone())));
+        }
+        Ok(RemovableImage(reference.digest().map_or_else(|| reference.clone(), |digest| reference.at_digest(digest))))
+    }
+
+    /// Checks that the engine may ask a registry about `reference`.
+    pub(super) fn remote_image(&self, reference: &ImageReference) -> Result<RemoteImage, Denied> {
+        if self.covers_image(reference) {
+            return Ok(RemoteImage(reference.clone()));
+        }
+        Err(outside_images("ask a registry about", &ImageName::Reference(reference.clone())))
     }
 
     /// Whether a container called `own` may be known to others on its networks as `alias` too.

@@ -17,9 +17,10 @@ use super::Interface;
 use super::call::CallContext;
 use crate::backend::engine::Engine;
 use crate::backend::operations::{Operations, PluginOperations};
+use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
-    networks_read, system_read, types, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
+    images_prune, images_pull, images_read, images_remove, networks_read, system_read, types, volumes_read,
 };
 
 mod backend;
@@ -33,7 +34,7 @@ mod specification;
 #[cfg(test)]
 mod tests;
 
-use backend::{Backend, NoEngine};
+use backend::{Backend, NoEngine, SiteEngine};
 pub(crate) use grant::DockerGrant;
 
 /// The most objects that one call may name. Their answers are held until all are there, and a plugin has no more memory than for these.
@@ -49,9 +50,10 @@ pub(crate) struct DockerRoom {
 }
 
 impl DockerRoom {
-    /// The room of a plugin that has `grant`, on the engine that the grant names.
-    pub(crate) fn new(grant: DockerGrant, engine: &Engine, operations: PluginOperations) -> DockerRoom {
-        DockerRoom { grant: grant.on_engine_at(engine.socket()), backend: Arc::new(engine.clone()), operations }
+    /// The room of a plugin that has `grant`, on the engine that the grant names, which asks registries in the name that `registries` has for each.
+    pub(crate) fn new(grant: DockerGrant, engine: &Engine, registries: &Registries, operations: PluginOperations) -> DockerRoom {
+        let backend = SiteEngine { engine: engine.clone(), registries: registries.clone() };
+        DockerRoom { grant: grant.on_engine_at(engine.socket()), backend: Arc::new(backend), operations }
     }
 
     /// A room in which every function answers `denied`: for a plugin that describes itself.
@@ -101,6 +103,9 @@ pub(crate) fn interfaces<T: DockerView + 'static>() -> Vec<Interface<T>> {
         interface!(containers_remove, "containers-remove", Some("containers.remove")),
         interface!(images_read, "images-read", Some("images.read")),
         interface!(images_pull, "images-pull", Some("images.pull")),
+        interface!(images_remove, "images-remove", Some("images.remove")),
+        interface!(images_prune, "images-prune", Some("images.prune")),
+        interface!(distribution_read, "distribution-read", Some("distribution.read")),
         interface!(networks_read, "networks-read", Some("networks.read")),
         interface!(volumes_read, "volumes-read", Some("volumes.read")),
         interface!(system_read, "system-read", Some("system.read")),

@@ -2,6 +2,8 @@
 //!
 //! The backend takes them and nothing else, so that nothing reaches an engine unchecked. The fields are visible to the grant alone.
 
+use std::fmt;
+
 use super::super::convert::{ContainerDetails, ContainerIdentity};
 use super::super::policy::CreationMark;
 use super::super::reference::{ContainerName, ImageId, ImageReference};
@@ -45,6 +47,14 @@ pub(super) enum ImageInUse {
 /// An image that the plugin may pull.
 #[derive(Debug, Clone)]
 pub(crate) struct PullableImage(pub(super) ImageReference);
+
+/// A name of an image that the plugin may take away. It has a tag or a digest, and not both.
+#[derive(Debug, Clone)]
+pub(crate) struct RemovableImage(pub(super) ImageReference);
+
+/// An image about which the plugin may let the engine ask its registry.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteImage(pub(super) ImageReference);
 
 impl ReadableContainer {
     /// What the engine says of it.
@@ -111,7 +121,36 @@ impl AllowedImage {
     }
 }
 
+impl RemovableImage {
+    /// What the engine is told: never anything that it takes for an id.
+    pub(in crate::capability::docker) fn for_engine(&self) -> String {
+        self.0.familiar()
+    }
+}
+
+impl fmt::Display for RemovableImage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl RemoteImage {
+    /// What the engine is told.
+    pub(in crate::capability::docker) fn for_engine(&self) -> String {
+        self.0.familiar()
+    }
+
+    pub(in crate::capability::docker) fn registry(&self) -> &str {
+        self.0.registry()
+    }
+}
+
 impl PullableImage {
+    /// In full form.
+    pub(in crate::capability::docker) fn reference(&self) -> &ImageReference {
+        &self.0
+    }
+
     /// Registry and repository.
     pub(in crate::capability::docker) fn repository(&self) -> String {
         self.0.repository()

@@ -1,6 +1,6 @@
 //! Each function: allowed, denied, gone, unreachable; and what is the same for all.
 
-use super::memory::{DB, REDIS, WEB};
+use super::memory::{DB, WEB};
 use super::{EVERYTHING, Plugin};
 use crate::backend::engine::EngineError;
 use crate::backend::operations::Operations;
@@ -9,13 +9,13 @@ use crate::bindings::wharf::docker::containers_read::ContainerFilter;
 use crate::bindings::wharf::docker::containers_remove::RemoveOptions;
 use crate::bindings::wharf::docker::types::Error;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, images_pull, images_read,
-    networks_read, system_read, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
+    images_prune, images_pull, images_read, images_remove, networks_read, system_read, volumes_read,
 };
 
 const SPECIFICATION: &str = r#"{"Image":"redis","HostConfig":{"NetworkMode":"lopco-network"}}"#;
 
-fn web_only() -> String {
+pub(super) fn web_only() -> String {
     format!("{EVERYTHING}\ncontainers = {{ names = [\"web-*\"] }}\nimages = [\"docker.io/library/redis\"]\n")
 }
 
@@ -28,7 +28,7 @@ fn no_options() -> LogOptions {
 }
 
 /// Calls the function of this name about a container, an image or nothing.
-async fn call(plugin: &mut Plugin, function: &str, object: &str) -> Result<(), Error> {
+pub(super) async fn call(plugin: &mut Plugin, function: &str, object: &str) -> Result<(), Error> {
     let mut docker = plugin.docker();
     let one = || vec![object.to_owned()];
     match function {
@@ -47,6 +47,10 @@ async fn call(plugin: &mut Plugin, function: &str, object: &str) -> Result<(), E
         "containers-create.run" => containers_create::Host::run(&mut docker, object.to_owned(), SPECIFICATION.to_owned()).await.map(drop),
         "containers-remove.remove" => containers_remove::Host::remove(&mut docker, object.to_owned(), RemoveOptions::FORCE).await,
         "images-read.inspect" => images_read::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
+        "images-read.list" => images_read::Host::list(&mut docker).await.map(drop),
+        "images-remove.remove" => images_remove::Host::remove(&mut docker, one()).await.remove(0).map(drop),
+        "images-prune.prune" => images_prune::Host::prune(&mut docker).await.map(drop),
+        "distribution-read.inspect" => distribution_read::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
         "images-pull.pull" => images_pull::Host::pull(&mut docker, object.to_owned()).await,
         "networks-read.list" => networks_read::Host::list(&mut docker).await.map(drop),
         "volumes-read.list" => volumes_read::Host::list(&mut docker).await.map(drop),
@@ -65,7 +69,7 @@ const ON_CONTAINERS: [&str; 6] = [
 ];
 
 /// Every function with an object that exists, or a name that is free.
-pub(super) const FUNCTIONS: [(&str, &str); 14] = [
+pub(super) const FUNCTIONS: [(&str, &str); 18] = [
     ("containers-read.list", ""),
     ("containers-read.inspect", "web-1"),
     ("containers-env.inspect", "web-1"),
@@ -75,8 +79,12 @@ pub(super) const FUNCTIONS: [(&str, &str); 14] = [
     ("containers-create.create", "web-2"),
     ("containers-create.run", "web-2"),
     ("containers-remove.remove", "web-1"),
+    ("images-read.list", ""),
     ("images-read.inspect", "redis:7"),
     ("images-pull.pull", "redis:7"),
+    ("images-remove.remove", "redis:7"),
+    ("images-prune.prune", ""),
+    ("distribution-read.inspect", "redis:7"),
     ("networks-read.list", ""),
     ("volumes-read.list", ""),
     ("system-read.version", ""),
@@ -88,11 +96,11 @@ pub(super) async fn outcome(mut plugin: Plugin, function: &str, object: &str) ->
 }
 
 #[track_caller]
-fn check_same<T: PartialEq + std::fmt::Debug>(function: &str, left: T, right: T) {
+pub(super) fn check_same<T: PartialEq + std::fmt::Debug>(function: &str, left: T, right: T) {
     assert_eq!(left, right, "{function}");
 }
 
-fn word(outcome: &Result<(), Error>) -> &'static str {
+pub(super) fn word(outcome: &Result<(), Error>) -> &'static str {
     match outcome {
         Ok(()) => "ok",
         Err(Error::Denied) => "denied",
@@ -332,36 +340,6 @@ async fn an_act_is_finished_when_its_request_is_gone() {
 }
 
 #[tokio::test]
-async fn images_are_covered_by_their_references() {
-    let digits = REDIS.strip_prefix("sha256:").unwrap();
-    for (reference, expected) in [
-        ("redis:7", "ok"),
-        ("docker.io/library/redis:7", "ok"),
-        (REDIS, "ok"),
-        (digits, "ok"),
-        ("sha256:c1", "ok"),
-        ("redis:8", "not-found"),
-        ("sha256:c2", "not-found"),
-        ("nginx", "denied"),
-        ("c1cc", "denied"),
-        ("Redis", "invalid"),
-        ("", "invalid"),
-    ] {
-        check_same(reference, word(&call(&mut Plugin::with(&web_only()), "images-read.inspect", reference).await), expected);
-    }
-    // An id outside of the grant looks like one that does not exist.
-    let nginx_only = format!("{EVERYTHING}\nimages = [\"docker.io/library/nginx\"]\n");
-    let mut plugin = Plugin::with(&nginx_only);
-    assert_eq!(word(&call(&mut plugin, "images-read.inspect", REDIS).await), "not-found");
-    assert_eq!(plugin.denials(), 1);
-    for (reference, expected) in
-        [("redis", "ok"), ("redis@sha256:12", "invalid"), ("nginx:1", "denied"), (REDIS, "invalid"), ("evil.example/redis", "denied")]
-    {
-        check_same(reference, word(&call(&mut Plugin::with(&web_only()), "images-pull.pull", reference).await), expected);
-    }
-}
-
-#[tokio::test]
 async fn a_prefix_that_several_containers_have_finds_none() {
     // Engine 28 and engine 20.10.
     let reason = || "Multiple IDs found with provided prefix: a".to_owned();
@@ -374,37 +352,6 @@ async fn a_prefix_that_several_containers_have_finds_none() {
                 let word = word(&call(&mut plugin, function, name).await);
                 let seen = if matches!(word, "invalid" | "internal") { "failed" } else { word };
                 check_same(&format!("{function} {name} {error}"), seen, expected);
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_image_named_by_id_is_used_by_its_full_id_and_only_within_the_grant() {
-    let specification = |image: &str| format!(r#"{{"Image":"{image}","HostConfig":{{"NetworkMode":"none"}}}}"#);
-    let digits = REDIS.strip_prefix("sha256:").unwrap();
-    for (grant, image, expected) in [
-        (EVERYTHING.to_owned(), "sha256:c1", "ok"),
-        (EVERYTHING.to_owned(), digits, "ok"),
-        (EVERYTHING.to_owned(), "sha256:c2", "not-found"),
-        (web_only(), "sha256:c1", "ok"),
-        (web_only(), "sha256:c2", "not-found"),
-        // Whether it exists or not: the answer is the same.
-        (format!("{EVERYTHING}\nimages = [\"docker.io/library/nginx\"]\n"), "sha256:c1", "not-found"),
-        (format!("{EVERYTHING}\nimages = [\"docker.io/library/nginx\"]\n"), "sha256:c2", "not-found"),
-    ] {
-        for function in ["create", "run"] {
-            let mut plugin = Plugin::with(&grant);
-            let mut docker = plugin.docker();
-            let outcome = match function {
-                "create" => containers_create::Host::create(&mut docker, "web-2".to_owned(), specification(image)).await,
-                _ => containers_create::Host::run(&mut docker, "web-2".to_owned(), specification(image)).await,
-            };
-            check_same(&format!("{function} {image}"), word(&outcome.map(drop)), expected);
-            if expected == "ok" {
-                assert_eq!(plugin.engine.image_of("web-2"), REDIS, "{function} {image}");
-            } else {
-                assert_eq!(plugin.engine.acts(), Vec::<String>::new());
             }
         }
     }
@@ -426,7 +373,7 @@ async fn a_plugin_has_so_many_operations_and_no_more() {
     for (function, object) in FUNCTIONS {
         let mut plugin = Plugin::with(EVERYTHING);
         plugin.room.operations = Operations::default().of_plugin(0);
-        let changes = ["lifecycle", "create.", "remove.", "pull."].iter().any(|part| function.contains(part));
+        let changes = ["lifecycle", "create.", "remove.", "pull.", "prune."].iter().any(|part| function.contains(part));
         check_same(function, word(&call(&mut plugin, function, object).await), if changes { "quota-exceeded" } else { "ok" });
         assert_eq!(plugin.engine.acts(), Vec::<String>::new(), "{function}");
     }

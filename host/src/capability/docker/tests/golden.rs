@@ -11,7 +11,7 @@ use crate::bindings::wharf::docker::containers_create::Host;
 use crate::bindings::wharf::docker::types::Error;
 
 /// The grants of the table.
-const GRANTS: [(&str, &str); 5] = [
+const GRANTS: [(&str, &str); 6] = [
     ("nobody", ""),
     ("reader", "allow = [\"containers.read\", \"images.read\", \"networks.read\", \"volumes.read\", \"system.read\"]"),
     ("operator", "allow = [\"containers.read\", \"containers.logs\", \"containers.lifecycle\", \"system.read\"]"),
@@ -19,6 +19,10 @@ const GRANTS: [(&str, &str); 5] = [
         "deployer",
         "allow = [\"containers.read\", \"containers.env\", \"containers.logs\", \"containers.lifecycle\", \"containers.create\", \"containers.remove\", \
          \"images.read\", \"images.pull\"]\nnetworks = [\"lopco-network\"]\nvolumes = [\"data_cache\"]",
+    ),
+    (
+        "keeper",
+        "allow = [\"images.read\", \"images.pull\", \"images.remove\", \"images.prune\", \"distribution.read\", \"operations.read\", \"operations.cancel\"]",
     ),
     ("elsewhere", ""),
 ];

@@ -2,7 +2,7 @@
 //!
 //! On the engine in memory the clock is tokio's and stands still while there is work, so that minutes of looking take no time; the last test is on the wire.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::memory::Lost;
@@ -10,8 +10,10 @@ use super::{DockerRoom, EVERYTHING, Plugin, grant};
 use crate::backend::engine::EngineError;
 use crate::backend::engine::scripted::{Reply, ScriptedEngine, socket_path};
 use crate::backend::operations::Operations;
+use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::containers_create::Host;
 use crate::bindings::wharf::docker::types::Error;
+use crate::metrics::Metrics;
 
 const SPECIFICATION: &str = r#"{"Image":"redis","Labels":{"wharf.create":"forged"},"HostConfig":{"NetworkMode":"lopco-network"}}"#;
 
@@ -115,8 +117,8 @@ async fn a_connection_that_is_cut_after_the_engine_made_the_container_leaves_not
             _ => Reply::empty(204),
         }
     });
-    let operations = Operations::default();
-    let mut plugin = Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &scripted.engine(), operations.of_plugin(1)));
+    let (operations, registries) = (Operations::default(), Registries::new(Arc::new(Metrics::new())));
+    let mut plugin = Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &scripted.engine(), &registries, operations.of_plugin(1)));
     let answer = plugin.docker().create("web-2".to_owned(), SPECIFICATION.to_owned()).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     let lines: Vec<String> = scripted.seen().into_iter().map(|seen| seen.line).collect();

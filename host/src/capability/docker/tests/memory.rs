@@ -8,11 +8,12 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::backend::Backend;
-use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemovableContainer};
+use super::super::backend::{Backend, Seen};
+use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
 use super::super::policy::{AllowedCreate, CreationMark};
 use super::super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, Removal};
+use crate::backend::engine::{ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, RegistryAuth, Removal};
+use crate::backend::registry::RegistryError;
 use crate::backend::stream::ByteStream;
 
 /// `web-1`, which runs.
@@ -41,6 +42,8 @@ pub(super) struct MemoryEngine {
     failing: Mutex<Vec<(&'static str, EngineError, Option<Instant>)>>,
     /// What becomes of creates whose answer is lost; none while all are answered.
     losing: Mutex<Option<Lost>>,
+    /// The act that never ends.
+    hanging: Mutex<Option<&'static str>>,
 }
 
 /// What became of a create whose answer was lost.
@@ -72,6 +75,7 @@ impl Default for MemoryEngine {
             broken: Mutex::default(),
             failing: Mutex::default(),
             losing: Mutex::default(),
+            hanging: Mutex::default(),
         }
     }
 }
@@ -90,6 +94,17 @@ impl MemoryEngine {
     /// For so long, by tokio's clock, acts of this kind answer `error`.
     pub(super) fn fail_for(&self, time: Duration, act: &'static str, error: EngineError) {
         self.failing.lock().unwrap().push((act, error, Some(Instant::now() + time)));
+    }
+
+    /// From now on this act never ends.
+    pub(super) fn hang_at(&self, act: &'static str) {
+        *self.hanging.lock().unwrap() = Some(act);
+    }
+
+    async fn hang(&self, act: &str) {
+        if *self.hanging.lock().unwrap() == Some(act) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// From now on the answers to creates are lost.
@@ -269,8 +284,55 @@ impl Backend for MemoryEngine {
         Ok(bytes(&json!({ "Id": REDIS, "RepoTags": ["redis:7"], "RepoDigests": null })))
     }
 
-    async fn pull(&self, image: &PullableImage) -> Result<(), EngineError> {
+    async fn list_images(&self) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        let digest = format!("redis@{REDIS}");
+        Ok(bytes(&json!([
+            { "Id": REDIS, "RepoTags": ["redis:7", "other.example/redis:7"], "RepoDigests": [digest], "Created": 1_600_000_000, "Size": 5 },
+            { "Id": "sha256:d1", "RepoTags": ["nginx:1"], "RepoDigests": null, "Size": 5 },
+            { "Id": "sha256:e1", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Size": 5 },
+        ])))
+    }
+
+    async fn pull(&self, image: &PullableImage, _: Option<&RegistryAuth>, _: &mut Seen<'_>) -> Result<(), EngineError> {
         self.act("pull", &format!("{} {}", image.repository(), image.tag_or_digest()))
+    }
+
+    async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError> {
+        let name = image.for_engine();
+        self.act("remove-image", &name)?;
+        self.hang(&format!("remove-image {name}")).await;
+        match name.as_str() {
+            "redis:7" => Ok(bytes(&json!([{ "Untagged": "redis:7" }, { "Untagged": "redis@sha256:2" }, { "Deleted": REDIS }]))),
+            "redis:used" => {
+                Err(EngineError::Conflict(format!("unable to remove redis:used (must force) - container {} is using it", &WEB[..12])))
+            }
+            _ => Err(EngineError::NotFound("no such image".to_owned())),
+        }
+    }
+
+    async fn prune_images(&self) -> Result<Bytes, EngineError> {
+        self.act("prune-images", "")?;
+        Ok(bytes(&json!({ "ImagesDeleted": [{ "Deleted": REDIS }], "SpaceReclaimed": 5 })))
+    }
+
+    async fn distribution(&self, image: &RemoteImage, auth: Option<&RegistryAuth>) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        if image.for_engine() != "redis:7" {
+            return Err(EngineError::NotFound("manifest unknown".to_owned()));
+        }
+        let media_type = if auth.is_some() { "in-a-name" } else { "in-no-name" };
+        Ok(bytes(&json!({ "Descriptor": { "mediaType": media_type, "digest": REDIS, "size": 1 }, "Platforms": [] })))
+    }
+
+    async fn registry_auth(&self, registry: &str) -> Result<Option<RegistryAuth>, RegistryError> {
+        match registry {
+            "docker.io" => Ok(Some(RegistryAuth::new("secret".to_owned()))),
+            "broken.example" => {
+                Err(RegistryError::Credentials { registry: registry.to_owned(), reason: "there is no such file".to_owned() })
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn list_networks(&self) -> Result<Bytes, EngineError> {

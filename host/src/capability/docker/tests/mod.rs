@@ -7,6 +7,7 @@ mod creates;
 mod functions;
 mod golden;
 mod grants;
+mod images;
 mod lost;
 mod memory;
 
@@ -24,7 +25,7 @@ use memory::MemoryEngine;
 /// Every power, and nothing about which objects.
 const EVERYTHING: &str = r#"
 allow = ["containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-         "images.read", "images.pull", "networks.read", "volumes.read", "system.read"]
+         "images.read", "images.pull", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel", "networks.read", "volumes.read", "system.read"]
 networks = ["lopco-network"]
 "#;
 
