@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use self::shards::{Histogram, ShardedU64};
+use crate::backend::operations::OperationObserver;
 use crate::backend::registry::{RegistryEvent, RegistryObserver};
 use crate::capability::call::{HostCallObserver, PluginIdentity};
 
@@ -58,6 +59,17 @@ struct FunctionLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RegistryLabels {
     registry: String,
 }
@@ -80,6 +92,8 @@ pub(crate) struct Metrics {
     memory_high_water: Family<PluginLabels, Gauge>,
     host_calls: Family<FunctionLabels, Counter>,
     denials: Family<FunctionLabels, Counter>,
+    operations_under_way: Family<KindLabels, Gauge>,
+    operations: Family<OutcomeLabels, Counter>,
     registry_requests: Family<RegistryRequestLabels, Counter>,
     registry_tokens: Family<RegistryLabels, Counter>,
     registry_connections: Counter,
@@ -100,6 +114,8 @@ impl Metrics {
             memory_high_water: Family::default(),
             host_calls: Family::default(),
             denials: Family::default(),
+            operations_under_way: Family::default(),
+            operations: Family::default(),
             registry_requests: Family::default(),
             registry_tokens: Family::default(),
             registry_connections: Counter::default(),
@@ -122,6 +138,9 @@ impl Metrics {
         registry.register_with_unit("memory_high_water", help, Unit::Bytes, metrics.memory_high_water.clone());
         registry.register("host_calls", "Calls of the host by plugins, by function", metrics.host_calls.clone());
         registry.register("host_call_denials", "Calls of the host that a grant refused, by function", metrics.denials.clone());
+        let help = "Long operations that plugins have under way, by kind";
+        registry.register("operations_under_way", help, metrics.operations_under_way.clone());
+        registry.register("operations", "Long operations of plugins that have ended, by kind and outcome", metrics.operations.clone());
         let help = "Requests that registries answered, by method and status; a GET of a manifest counts as a pull there";
         registry.register("registry_requests", help, metrics.registry_requests.clone());
         registry.register("registry_token_requests", "Requests to the token servers of registries", metrics.registry_tokens.clone());
@@ -223,6 +242,17 @@ impl HostCallObserver for HostCallMetrics {
 
     fn denied(&self, plugin: &PluginIdentity, function: &'static str) {
         self.denials.count(plugin, function);
+    }
+}
+
+impl OperationObserver for Metrics {
+    fn began(&self, kind: &'static str) {
+        self.operations_under_way.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    fn ended(&self, kind: &'static str, outcome: &'static str) {
+        self.operations_under_way.get_or_create(&KindLabels { kind }).dec();
+        self.operations.get_or_create(&OutcomeLabels { kind, outcome }).inc();
     }
 }
 

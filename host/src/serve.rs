@@ -1,7 +1,7 @@
 //! The running host: starts what the settings ask for, reloads, and stops in order.
 //!
 //! Start: settings -> engines -> plugins -> listeners. A plugin or an engine that is not there does not keep the rest from being served; a mistake in the settings, or an address that cannot be
-//! listened on, does. Stop: no new connections, then the requests under way, then the operations that they began, each within `shutdown_grace_secs`.
+//! listened on, does. Stop: no new connections, then the requests under way, then the operations that they began, all within `shutdown_grace_secs`; what can be cancelled is cancelled then.
 //!
 //! A reload is a task of the host's own, one at a time: it is run to its end whether or not the one who asked for it still waits, and it reads the configuration after the one before it has published,
 //! so that what is in force at the end is what the file said last. Nothing else waits for it: requests and the admin API read the last snapshots of table and engines.
@@ -20,7 +20,7 @@ use http::{Request, Response};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::backend::operations::Operations;
+use crate::backend::operations::{Operation, Operations};
 use crate::http::dispatch::{SharedTable, dispatch};
 use crate::http::server::{Server, Service};
 use crate::http::table::Table;
@@ -34,6 +34,9 @@ use crate::site::{Engines, Site};
 
 /// How long the admin API waits for an engine before it says that it does not answer.
 const ENGINE_PROBE: Duration = Duration::from_secs(2);
+
+/// How long a stop waits for operations that it has cancelled. They wait for nobody.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// Clients of the admin API at a time: people and monitoring.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -164,7 +167,9 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
 /// If the WebAssembly engine cannot run here.
 pub(crate) fn loader(cache: CodeCache) -> Result<Loader, StartError> {
     let runtime = WasmRuntime::new().map_err(|error| StartError::Wasm(format!("{error:#}")))?;
-    Ok(Loader::new(runtime, cache, Arc::new(Metrics::new()), Operations::default()))
+    let metrics = Arc::new(Metrics::new());
+    let operations = Operations::new(metrics.clone());
+    Ok(Loader::new(runtime, cache, metrics, operations))
 }
 
 fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> {
@@ -225,7 +230,12 @@ impl Running {
         }
         let operations = &self.host.loader.operations;
         if tokio::time::timeout(self.grace.saturating_sub(began.elapsed()), operations.finished()).await.is_err() {
-            tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
+            tracing::warn!(under_way = operations.under_way(), "ending operations that are still under way");
+            operations.cancel_all();
+            // What has no record cannot be ended.
+            if tokio::time::timeout(LAST_MOMENT, operations.finished()).await.is_err() {
+                tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
+            }
         }
         if let Some(admin) = self.admin {
             admin.stop(Duration::from_secs(1)).await;
@@ -302,6 +312,11 @@ impl Host {
         self.table.store(Arc::new(Table::new(sites, &self.metrics)));
         self.engines.store(Arc::new(engines));
         mistakes
+    }
+
+    /// The operations with a record, the newest first.
+    pub(crate) fn operations(&self) -> Vec<Arc<Operation>> {
+        self.loader.operations.recorded()
     }
 
     /// What is wrong with each engine; none for one that answers.

@@ -1,4 +1,4 @@
-//! The admin API, on a listener of its own: health, plugins, metrics, reload.
+//! The admin API, on a listener of its own: health, plugins, operations, metrics, reload.
 //!
 //! For the operator and for monitoring. It shows names, digests and counts, never settings or secrets.
 
@@ -13,6 +13,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
+use crate::backend::operations::{Operation, Outcome};
 use crate::plugin::generation::SharedGeneration;
 use crate::serve::Host;
 use crate::settings::Isolation;
@@ -23,6 +24,7 @@ pub(crate) fn routes(host: Arc<Host>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/plugins", get(plugins))
+        .route("/operations", get(operations))
         .route("/metrics", get(metrics))
         .route("/reload", post(reload))
         .with_state(host)
@@ -108,6 +110,56 @@ fn loaded(generation: &SharedGeneration) -> LoadedEntry<'_> {
         imports: &generation.imports,
         paths: description.paths.keys().map(String::as_str).collect(),
         idle_instances: generation.instances.pool.idle_count(),
+    }
+}
+
+#[derive(Serialize)]
+struct OperationEntry<'a> {
+    id: &'a str,
+    kind: &'static str,
+    subject: String,
+    site: &'a str,
+    plugin: &'a str,
+    engine: String,
+    state: &'static str,
+    percent: Option<u8>,
+    /// Bytes that were fetched, and that there are to fetch, as far as is known.
+    current: u64,
+    total: u64,
+    began_ms: u64,
+    ended_ms: Option<u64>,
+    /// Why it failed.
+    reason: Option<String>,
+}
+
+/// The operations of all plugins that are under way or have ended lately, the newest first.
+async fn operations(State(host): State<Arc<Host>>) -> Response {
+    let operations = host.operations();
+    let entries: Vec<OperationEntry<'_>> = operations.iter().map(|operation| operation_entry(operation)).collect();
+    Json(entries).into_response()
+}
+
+fn operation_entry(operation: &Operation) -> OperationEntry<'_> {
+    let Operation { id, subject, owner, .. } = operation;
+    let now = operation.now();
+    let (current, total) = now.layers.bytes();
+    OperationEntry {
+        id,
+        kind: subject.kind,
+        subject: subject.image.to_string(),
+        site: &owner.site,
+        plugin: &owner.plugin,
+        engine: subject.engine.to_string(),
+        state: now.word(),
+        percent: now.percent,
+        current,
+        total,
+        began_ms: now.began_ms,
+        ended_ms: now.ended_ms,
+        reason: match &now.outcome {
+            Some(Outcome::Failed(failure)) => Some(failure.to_string()),
+            _ => None,
+        },
     }
 }
 

@@ -26,7 +26,7 @@ use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
 use crate::backend::engine::Engine;
 use crate::backend::lines::LineMeter;
-use crate::backend::operations::Operations;
+use crate::backend::operations::{Operations, Owner};
 use crate::backend::registry::Registries;
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
@@ -178,7 +178,8 @@ impl Loader {
 
         let docker = match (&settings.grants.docker, &engine) {
             (Some(grant), Some(engine)) => {
-                DockerRoom::new(grant.clone(), engine, &self.registries, self.operations.of_plugin(settings.limits.operations))
+                let owner = Owner { site: site.to_owned(), plugin: settings.name.value.clone() };
+                DockerRoom::new(grant.clone(), engine, &self.registries, self.operations.of_plugin(owner, settings.limits.operations))
             }
             (None, _) => DockerRoom::powerless(),
             // Engines are made before plugins are loaded, and one that could not be has been reported.

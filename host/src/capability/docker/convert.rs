@@ -15,8 +15,10 @@ use crate::backend::engine::{ContainerId, EngineError, LogRange};
 use crate::bindings::wharf::docker::{containers_logs, containers_read, networks_read, types, volumes_read};
 
 mod images;
+mod operations;
 
 pub(super) use images::{ImageIdentity, distribution, image, image_identity, image_summaries, pruned, removal};
+pub(super) use operations::{operation, progress};
 
 /// What the engine says a container is: what grants are decided on.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::super::call::{CallContext, Denied, QuotaExceeded};
 use super::grant::Absent;
 use super::policy::Refusal;
 use crate::backend::engine::EngineError;
-use crate::backend::operations::OperationError;
+use crate::backend::operations::{OperationError, OperationFailure};
 use crate::backend::reference::is_hex;
 use crate::backend::registry::RegistryError;
 use crate::bindings::wharf::docker::types::Error;
@@ -31,6 +31,8 @@ pub(super) enum Failure {
     Registry(RegistryError),
     /// The host did not finish it.
     Operation(OperationError),
+    /// An operation was ended before it was done.
+    Cancelled,
     /// The name of a new container is taken, by one that the grant may not cover.
     NameTaken(String),
     /// A new container could not be started. Its id, if it is still there.
@@ -67,6 +69,16 @@ impl From<OperationError> for Failure {
     }
 }
 
+impl From<OperationFailure> for Failure {
+    fn from(failure: OperationFailure) -> Failure {
+        match failure {
+            OperationFailure::Engine(error) => Failure::Engine(error),
+            OperationFailure::Registry(error) => Failure::Registry(error),
+            OperationFailure::Host(error) => Failure::Operation(error),
+        }
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
         match refusal {
@@ -92,13 +104,14 @@ impl Failure {
             Failure::Absent(absent) => absent.into(),
             Failure::Invalid(rule) => Error::Invalid(rule),
             Failure::Engine(error) => of_engine(error),
-            Failure::Registry(error) => Error::Internal(error.to_string()),
-            Failure::Operation(OperationError::Deadline { .. }) => Error::Timeout,
-            Failure::Operation(error @ OperationError::TooMany { .. }) => {
-                tracing::warn!(function, %error, "refused an operation");
-                Error::QuotaExceeded
+            Failure::Registry(error) => of_registry(&error),
+            Failure::Operation(error) => {
+                if matches!(error, OperationError::TooMany { .. }) {
+                    tracing::warn!(function, %error, "refused an operation");
+                }
+                of_host(&error)
             }
-            Failure::Operation(error @ OperationError::Panicked) => Error::Internal(error.to_string()),
+            Failure::Cancelled => Error::Internal("the operation was cancelled".to_owned()),
             Failure::NameTaken(name) => Error::Conflict(format!("the name `{name}` is taken")),
             Failure::NotStarted { error, left_behind } => {
                 let reason = format!("failed to start the container: {}", without_ids(&error.to_string()));
@@ -117,6 +130,28 @@ impl From<Absent> for Error {
             Absent::NotFound => Error::NotFound,
             Absent::Denied => Error::Denied,
         }
+    }
+}
+
+/// The word for what an operation ended with, and its reason for people.
+pub(super) fn of_operation(failure: &OperationFailure) -> (Error, String) {
+    let word = match failure {
+        OperationFailure::Engine(error) => of_engine(error.clone()),
+        OperationFailure::Registry(error) => of_registry(error),
+        OperationFailure::Host(error) => of_host(error),
+    };
+    (word, without_ids(&failure.to_string()))
+}
+
+fn of_registry(error: &RegistryError) -> Error {
+    Error::Internal(error.to_string())
+}
+
+fn of_host(error: &OperationError) -> Error {
+    match error {
+        OperationError::Deadline { .. } => Error::Timeout,
+        OperationError::TooMany { .. } => Error::QuotaExceeded,
+        OperationError::Panicked => Error::Internal(error.to_string()),
     }
 }
 

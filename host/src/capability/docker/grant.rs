@@ -319,7 +319,7 @@ impl DockerGrant {
     }
 
     /// A pattern covers a reference if it covers its full form, or its repository, and with that every tag and digest.
-    fn covers_image(&self, reference: &ImageReference) -> bool {
+    pub(super) fn covers_image(&self, reference: &ImageReference) -> bool {
         let (decisive, repository) = (reference.decisive(), reference.repository());
         self.images.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.covers(&decisive) || pattern.covers(&repository)))
     }

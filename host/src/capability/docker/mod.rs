@@ -7,20 +7,23 @@
 //! capabilities, security_options, cgroup_parents, runtimes, sysctls, lowest_port}`.
 //!
 //! Units: times in milliseconds in the WIT, whole seconds at the engine (a grace is rounded up). Limits: [`MAX_NAMES`] objects in one call, [`CONCURRENT_QUESTIONS`] of them asked at
-//! once; what changes something has the plugin's `operation_deadline_ms`, is one of its `operations`, stops the call's clock, and is finished even when the request is gone.
+//! once; what changes something has the plugin's `operation_deadline_ms`, is one of its `operations`, stops the call's clock, and is finished even when the request is gone. A pull is an operation with a
+//! record, which others may see whose `images` cover its image.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use super::Interface;
 use super::call::CallContext;
-use crate::backend::engine::Engine;
-use crate::backend::operations::{Operations, PluginOperations};
+use crate::backend::engine::{Engine, EngineAddress};
+use crate::backend::operations::{Operations, Owner, PluginOperations};
 use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::{
     containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_prune, images_pull, images_read, images_remove, networks_read, system_read, types, volumes_read,
+    images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read, types,
+    volumes_read,
 };
 
 mod backend;
@@ -45,6 +48,8 @@ pub(crate) const CONCURRENT_QUESTIONS: usize = 32;
 /// The room of one plugin.
 pub(crate) struct DockerRoom {
     grant: DockerGrant,
+    /// Where the engine listens: what others do there may concern this plugin.
+    engine: EngineAddress,
     backend: Arc<dyn Backend>,
     operations: PluginOperations,
 }
@@ -53,12 +58,19 @@ impl DockerRoom {
     /// The room of a plugin that has `grant`, on the engine that the grant names, which asks registries in the name that `registries` has for each.
     pub(crate) fn new(grant: DockerGrant, engine: &Engine, registries: &Registries, operations: PluginOperations) -> DockerRoom {
         let backend = SiteEngine { engine: engine.clone(), registries: registries.clone() };
-        DockerRoom { grant: grant.on_engine_at(engine.socket()), backend: Arc::new(backend), operations }
+        let address = engine.address().clone();
+        DockerRoom { grant: grant.on_engine_at(engine.socket()), engine: address, backend: Arc::new(backend), operations }
     }
 
     /// A room in which every function answers `denied`: for a plugin that describes itself.
     pub(crate) fn powerless() -> DockerRoom {
-        DockerRoom { grant: DockerGrant::nothing(), backend: Arc::new(NoEngine), operations: Operations::default().of_plugin(0) }
+        let nobody = Owner { site: String::new(), plugin: String::new() };
+        DockerRoom {
+            grant: DockerGrant::nothing(),
+            engine: EngineAddress::Unix(PathBuf::new()),
+            backend: Arc::new(NoEngine),
+            operations: Operations::default().of_plugin(nobody, 0),
+        }
     }
 }
 
@@ -106,6 +118,8 @@ pub(crate) fn interfaces<T: DockerView + 'static>() -> Vec<Interface<T>> {
         interface!(images_remove, "images-remove", Some("images.remove")),
         interface!(images_prune, "images-prune", Some("images.prune")),
         interface!(distribution_read, "distribution-read", Some("distribution.read")),
+        interface!(operations_read, "operations-read", Some("operations.read")),
+        interface!(operations_cancel, "operations-cancel", Some("operations.cancel")),
         interface!(networks_read, "networks-read", Some("networks.read")),
         interface!(volumes_read, "volumes-read", Some("volumes.read")),
         interface!(system_read, "system-read", Some("system.read")),

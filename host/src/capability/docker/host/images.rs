@@ -1,4 +1,4 @@
-//! Images: reading, pulling and removing them, and asking registries about them through the engine.
+//! Images: reading and removing them, and asking registries about them through the engine.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::super::{CONCURRENT_QUESTIONS, DockerCtxView, DockerRoom};
 use crate::backend::engine::EngineError;
 use crate::backend::operations::OperationError;
 use crate::bindings::wharf::docker::types::Error;
-use crate::bindings::wharf::docker::{distribution_read, images_prune, images_pull, images_read, images_remove};
+use crate::bindings::wharf::docker::{distribution_read, images_prune, images_read, images_remove};
 
 impl images_read::Host for DockerCtxView<'_> {
     async fn list(&mut self) -> Result<Vec<images_read::ImageSummary>, Error> {
@@ -38,23 +38,6 @@ impl images_read::Host for DockerCtxView<'_> {
         let questions = references.into_iter().map(|reference| async move { room.inspect_image(&reference).await });
         let answers: Vec<Result<images_read::Image, Failure>> = stream::iter(questions).buffered(CONCURRENT_QUESTIONS).collect().await;
         answers.into_iter().map(|answer| answer.map_err(|failure| failure.answer(self.call, FUNCTION))).collect()
-    }
-}
-
-impl images_pull::Host for DockerCtxView<'_> {
-    async fn begin(&mut self, _: String) -> Result<String, Error> {
-        Err(Error::Internal("to be written".to_owned()))
-    }
-
-    async fn pull(&mut self, reference: String) -> Result<(), Error> {
-        const FUNCTION: &str = "docker.images-pull.pull";
-        let pulled = async {
-            self.enter(FUNCTION, Power::ImagesPull)?;
-            let image = self.room.grant.pullable(&by_name(&reference)?)?;
-            self.call.permitted(FUNCTION, &format!("image {}", image.reference()));
-            self.carry_through(|backend| async move { backend.pull(&image, None, &mut |_| {}).await }).await
-        };
-        pulled.await.map_err(|failure| failure.answer(self.call, FUNCTION))
     }
 }
 
@@ -109,7 +92,7 @@ impl distribution_read::Host for DockerCtxView<'_> {
 }
 
 /// The reference that `text` is. An id is none: registries know no ids, and what is removed by its id loses names that nobody asked about.
-fn by_name(text: &str) -> Result<ImageReference, Failure> {
+pub(super) fn by_name(text: &str) -> Result<ImageReference, Failure> {
     match ImageName::parse(text).map_err(Failure::Invalid)? {
         ImageName::Reference(reference) => Ok(reference),
         ImageName::Id(id) => Err(Failure::Invalid(format!("`{id}` is an id, and a name is needed"))),

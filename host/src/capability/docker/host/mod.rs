@@ -1,4 +1,5 @@
-//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], and [`images`].
+//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], [`images`], and [`operations`] with
+//! pulls.
 //!
 //! A function is: `enter` (count, power), parse, look up, grant, `permitted` if it changes something, backend. Its failure becomes the plugin's word in one place, [`Failure::answer`].
 
@@ -16,6 +17,7 @@ use crate::bindings::wharf::docker::{networks_read, system_read, volumes_read};
 mod containers;
 mod create;
 mod images;
+mod operations;
 mod undo;
 
 impl types::Host for DockerCtxView<'_> {}

@@ -1,7 +1,7 @@
 //! Each function: allowed, denied, gone, unreachable; and what is the same for all.
 
 use super::memory::{DB, WEB};
-use super::{EVERYTHING, Plugin};
+use super::{EVERYTHING, Plugin, owner};
 use crate::backend::engine::EngineError;
 use crate::backend::operations::Operations;
 use crate::bindings::wharf::docker::containers_logs::LogOptions;
@@ -331,7 +331,7 @@ async fn a_name_is_taken_once() {
 async fn an_act_is_finished_when_its_request_is_gone() {
     let operations = Operations::default();
     let mut plugin = Plugin::with(EVERYTHING);
-    plugin.room.operations = operations.of_plugin(1);
+    plugin.room.operations = operations.of_plugin(owner(), 1);
     // One poll begins the work; the future is dropped before it is done or just after, and both are fine.
     let _ = tokio::time::timeout(std::time::Duration::ZERO, call(&mut plugin, "containers-create.run", "web-2")).await;
     operations.finished().await;
@@ -372,7 +372,7 @@ async fn what_an_old_engine_would_leave_out_is_refused() {
 async fn a_plugin_has_so_many_operations_and_no_more() {
     for (function, object) in FUNCTIONS {
         let mut plugin = Plugin::with(EVERYTHING);
-        plugin.room.operations = Operations::default().of_plugin(0);
+        plugin.room.operations = Operations::default().of_plugin(owner(), 0);
         let changes = ["lifecycle", "create.", "remove.", "pull.", "prune."].iter().any(|part| function.contains(part));
         check_same(function, word(&call(&mut plugin, function, object).await), if changes { "quota-exceeded" } else { "ok" });
         assert_eq!(plugin.engine.acts(), Vec::<String>::new(), "{function}");

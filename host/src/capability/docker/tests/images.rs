@@ -2,7 +2,7 @@
 
 use super::functions::{call, check_same, web_only, word};
 use super::memory::{REDIS, WEB};
-use super::{EVERYTHING, Plugin};
+use super::{EVERYTHING, Plugin, owner};
 use crate::backend::engine::EngineError;
 use crate::backend::operations::Operations;
 use crate::bindings::wharf::docker::types::Error;
@@ -120,7 +120,7 @@ async fn names_are_removed_one_after_the_other_and_one_that_fails_does_not_end_t
 #[tokio::test]
 async fn what_may_not_be_removed_is_no_operation() {
     let mut plugin = Plugin::with(&web_only());
-    plugin.room.operations = Operations::default().of_plugin(0);
+    plugin.room.operations = Operations::default().of_plugin(owner(), 0);
     let answers = images_remove::Host::remove(&mut plugin.docker(), texts(["nginx", "redis:7"])).await;
     let words: Vec<&str> = answers.into_iter().map(|answer| word(&answer.map(drop))).collect();
     assert_eq!(words, ["denied", "quota-exceeded"]);
@@ -140,7 +140,7 @@ async fn a_removal_that_takes_too_long_does_not_lose_what_was_done_before() {
 async fn removals_are_finished_when_their_request_is_gone() {
     let operations = Operations::default();
     let mut plugin = Plugin::with(EVERYTHING);
-    plugin.room.operations = operations.of_plugin(1);
+    plugin.room.operations = operations.of_plugin(owner(), 1);
     let mut docker = plugin.docker();
     let removing = images_remove::Host::remove(&mut docker, texts(["redis:7", "redis:8"]));
     let _ = tokio::time::timeout(std::time::Duration::ZERO, removing).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::memory::Lost;
-use super::{DockerRoom, EVERYTHING, Plugin, grant};
+use super::{DockerRoom, EVERYTHING, Plugin, grant, owner};
 use crate::backend::engine::EngineError;
 use crate::backend::engine::scripted::{Reply, ScriptedEngine, socket_path};
 use crate::backend::operations::Operations;
@@ -21,7 +21,7 @@ const SPECIFICATION: &str = r#"{"Image":"redis","Labels":{"wharf.create":"forged
 async fn outcome(function: &str, prepare: impl FnOnce(&Plugin)) -> (Result<(), Error>, Duration, Plugin) {
     let operations = Operations::default();
     let mut plugin = Plugin::with(EVERYTHING);
-    plugin.room.operations = operations.of_plugin(1);
+    plugin.room.operations = operations.of_plugin(owner(), 1);
     prepare(&plugin);
     let began = tokio::time::Instant::now();
     let mut docker = plugin.docker();
@@ -118,7 +118,8 @@ async fn a_connection_that_is_cut_after_the_engine_made_the_container_leaves_not
         }
     });
     let (operations, registries) = (Operations::default(), Registries::new(Arc::new(Metrics::new())));
-    let mut plugin = Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &scripted.engine(), &registries, operations.of_plugin(1)));
+    let mut plugin =
+        Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &scripted.engine(), &registries, operations.of_plugin(owner(), 1)));
     let answer = plugin.docker().create("web-2".to_owned(), SPECIFICATION.to_owned()).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     let lines: Vec<String> = scripted.seen().into_iter().map(|seen| seen.line).collect();

@@ -18,7 +18,8 @@ use wasmtime::component::ResourceTable;
 use super::super::call::CallContext;
 use super::super::call::testing::{self, Denials};
 use super::{DockerCtxView, DockerGrant, DockerRoom};
-use crate::backend::operations::Operations;
+use crate::backend::engine::EngineAddress;
+use crate::backend::operations::{Operations, Owner};
 use crate::settings::section::read_for_test;
 use memory::MemoryEngine;
 
@@ -37,6 +38,11 @@ fn grant(text: &str) -> DockerGrant {
     grant
 }
 
+/// The plugin that calls.
+fn owner() -> Owner {
+    Owner { site: "plant".to_owned(), plugin: "deployments".to_owned() }
+}
+
 /// One plugin, in the middle of one request.
 struct Plugin {
     room: DockerRoom,
@@ -51,8 +57,9 @@ impl Plugin {
     fn with(text: &str) -> Plugin {
         Plugin::in_room(|engine| DockerRoom {
             grant: grant(text).on_engine_at(Some(std::path::Path::new("/srv/engine/docker.sock"))),
+            engine: EngineAddress::Unix("/srv/engine/docker.sock".into()),
             backend: engine,
-            operations: Operations::default().of_plugin(8),
+            operations: Operations::default().of_plugin(owner(), 8),
         })
     }
 

@@ -1,0 +1,269 @@
+//! The record of an operation: whose it is, how far it is, how it ended.
+//!
+//! An outcome is kept for a while after the end, so that whoever began something and lost its answer can ask. A record is small: some hundred bytes, and about a hundred for each layer of an image.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{Layers, Progress};
+use super::{OperationError, OperationFailure, OperationObserver, Owner, Subject};
+
+/// How long the record of an operation is kept after its end.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// How many operations of one plugin are remembered after their end. With the layers of large images that is a megabyte; whoever ends more of them in ten minutes than this is not looking at each.
+const KEPT_OF_A_PLUGIN: usize = 128;
+
+/// How an operation ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// It did what it was to do.
+    Succeeded,
+    /// It did not.
+    Failed(OperationFailure),
+    /// Its owner, or the end of the host, put an end to it.
+    Cancelled,
+}
+
+impl Outcome {
+    fn word(&self) -> &'static str {
+        match self {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed(_) => "failed",
+            Outcome::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An operation, under way or ended.
+pub(crate) struct Operation {
+    /// 32 hexadecimal digits, at random.
+    pub(crate) id: String,
+    pub(crate) subject: Subject,
+    pub(crate) owner: Owner,
+    /// By the clock of the machine, in milliseconds since 1970.
+    began_ms: u64,
+    began: Instant,
+    state: watch::Sender<State>,
+    cancelled: CancellationToken,
+    /// Given back at the end, and not when the record is forgotten.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    observer: Arc<dyn OperationObserver>,
+}
+
+#[derive(Clone)]
+pub(super) enum State {
+    Running(Arc<Progress>),
+    Ended(Arc<End>),
+}
+
+pub(super) struct End {
+    outcome: Outcome,
+    layers: Layers,
+    at: Instant,
+    at_ms: u64,
+}
+
+/// How an operation stands at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment {
+    /// How it ended; none while it is under way.
+    pub(crate) outcome: Option<Outcome>,
+    /// 0 to 100; none as long as nobody can tell.
+    pub(crate) percent: Option<u8>,
+    /// By the clock of the machine, in milliseconds since 1970.
+    pub(crate) began_ms: u64,
+    /// The same; none while it is under way.
+    pub(crate) ended_ms: Option<u64>,
+    /// The layers of a pull.
+    pub(crate) layers: Layers,
+}
+
+impl Moment {
+    /// `running`, `succeeded`, `failed` or `cancelled`.
+    pub(crate) fn word(&self) -> &'static str {
+        self.outcome.as_ref().map_or("running", Outcome::word)
+    }
+}
+
+impl Operation {
+    /// An operation that begins now. It has `permit` until it ends.
+    pub(super) fn new(subject: Subject, owner: Owner, permit: OwnedSemaphorePermit, observer: Arc<dyn OperationObserver>) -> Operation {
+        let operation = Operation {
+            id: format!("{:032x}", fastrand::u128(..)),
+            subject,
+            owner,
+            began_ms: now_ms(),
+            began: Instant::now(),
+            state: watch::Sender::new(State::Running(Arc::default())),
+            cancelled: CancellationToken::new(),
+            permit: Mutex::new(Some(permit)),
+            observer,
+        };
+        let Operation { id, subject, owner, .. } = &operation;
+        tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, site = owner.site, plugin = owner.plugin, "an operation began");
+        operation.observer.began(subject.kind);
+        operation
+    }
+
+    /// How it stands.
+    pub(crate) fn now(&self) -> Moment {
+        let state = self.state.borrow().clone();
+        let began_ms = self.began_ms;
+        match state {
+            State::Running(progress) => {
+                let layers = progress.now();
+                Moment { outcome: None, percent: layers.percent, began_ms, ended_ms: None, layers }
+            }
+            State::Ended(end) => {
+                let percent = if matches!(end.outcome, Outcome::Succeeded) { Some(100) } else { end.layers.percent };
+                Moment { outcome: Some(end.outcome.clone()), percent, began_ms, ended_ms: Some(end.at_ms), layers: end.layers.clone() }
+            }
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&self) -> Outcome {
+        let mut states = self.changes();
+        loop {
+            if let State::Ended(end) = &*states.borrow_and_update() {
+                return end.outcome.clone();
+            }
+            // The sender is in `self`.
+            if states.changed().await.is_err() {
+                return Outcome::Cancelled;
+            }
+        }
+    }
+
+    /// Ends it before it is done. Nothing happens to one that has ended.
+    pub(crate) fn cancel(&self) {
+        self.end(Outcome::Cancelled);
+        self.cancelled.cancel();
+    }
+
+    /// Wakes at each change. What is seen already is the present state.
+    pub(super) fn changes(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// Waits until it is cancelled.
+    pub(super) async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// From now on it is as far as `progress`.
+    pub(super) fn follow(&self, progress: Arc<Progress>) {
+        self.state.send_if_modified(|state| match state {
+            State::Running(followed) => {
+                *followed = progress;
+                true
+            }
+            State::Ended(_) => false,
+        });
+    }
+
+    /// Wakes whoever watches.
+    pub(super) fn touch(&self) {
+        self.state.send_modify(|_| {});
+    }
+
+    /// Ends it, unless it has ended.
+    pub(super) fn end(&self, outcome: Outcome) {
+        // Whoever hears of the end may begin another, so the permit is back before that. Not needed any more, whether or not this is the end.
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = None;
+        self.state.send_if_modified(|state| match state {
+            State::Running(progress) => {
+                let end = Arc::new(End { outcome, layers: progress.now(), at: Instant::now(), at_ms: now_ms() });
+                ended = Some(Arc::clone(&end));
+                *state = State::Ended(end);
+                true
+            }
+            State::Ended(_) => false,
+        });
+        if let Some(end) = ended {
+            self.report(&end);
+        }
+    }
+
+    fn report(&self, end: &End) {
+        let Operation { id, subject, .. } = self;
+        let (bytes, secs) = (end.layers.bytes().0, self.began.elapsed().as_secs_f64());
+        match &end.outcome {
+            Outcome::Succeeded => {
+                tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, "an operation succeeded")
+            }
+            Outcome::Failed(error) => {
+                tracing::warn!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, %error, "an operation failed");
+            }
+            Outcome::Cancelled => {
+                tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, "an operation was cancelled")
+            }
+        }
+        self.observer.ended(subject.kind, end.outcome.word());
+    }
+
+    /// Since when it has ended; none while it is under way.
+    fn ended_at(&self) -> Option<Instant> {
+        match &*self.state.borrow() {
+            State::Running(_) => None,
+            State::Ended(end) => Some(end.at),
+        }
+    }
+}
+
+/// The task of an operation. Should it panic, the operation has failed.
+pub(super) struct Unfinished(pub(super) Arc<Operation>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.end(Outcome::Failed(OperationError::Panicked.into()));
+    }
+}
+
+/// The records, in the order in which their operations began.
+#[derive(Default)]
+pub(super) struct Records(Mutex<Vec<Arc<Operation>>>);
+
+impl Records {
+    /// Adds one, and forgets what has been over for too long or is too much.
+    pub(super) fn add(&self, operation: Arc<Operation>) {
+        let mut records = self.records();
+        records.retain(|known| is_kept(known));
+        let of_owner = records.iter().filter(|known| known.owner == operation.owner && known.ended_at().is_some());
+        let mut too_many = of_owner.count().saturating_sub(KEPT_OF_A_PLUGIN);
+        records.retain(|known| {
+            let goes = too_many > 0 && known.owner == operation.owner && known.ended_at().is_some();
+            too_many -= usize::from(goes);
+            !goes
+        });
+        records.push(operation);
+    }
+
+    /// All, the newest first.
+    pub(super) fn all(&self) -> Vec<Arc<Operation>> {
+        self.records().iter().rev().filter(|known| is_kept(known)).cloned().collect()
+    }
+
+    /// The one of this id.
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Operation>> {
+        self.records().iter().find(|known| known.id == id && is_kept(known)).cloned()
+    }
+
+    fn records(&self) -> MutexGuard<'_, Vec<Arc<Operation>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_kept(operation: &Operation) -> bool {
+    operation.ended_at().is_none_or(|at| at.elapsed() < KEPT_FOR)
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

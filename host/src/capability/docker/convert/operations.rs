@@ -1,0 +1,88 @@
+//! Operations: the records of the WIT, their JSON, and the lines by which they are watched.
+
+use serde::Serialize;
+
+use super::super::error::of_operation;
+use crate::backend::operations::{Moment, Operation, Outcome};
+use crate::bindings::wharf::docker::operations_read::{self, OperationState, ProgressFormat};
+
+/// What plugins read of an operation. Fields are added and never taken away.
+#[derive(Serialize)]
+struct OperationJson<'a> {
+    id: &'a str,
+    kind: &'static str,
+    subject: String,
+    state: &'static str,
+    percent: Option<u8>,
+    began_ms: u64,
+    ended_ms: Option<u64>,
+    reason: Option<String>,
+    current: u64,
+    total: u64,
+    layers: Vec<LayerJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LayerJson<'a> {
+    id: &'a str,
+    status: &'a str,
+    current: Option<u64>,
+    total: Option<u64>,
+}
+
+/// The record of an operation as it stands at `moment`.
+pub(in crate::capability::docker) fn operation(operation: &Operation, moment: &Moment, owned: bool) -> operations_read::Operation {
+    let (state, failure) = match &moment.outcome {
+        None => (OperationState::Running, None),
+        Some(Outcome::Succeeded) => (OperationState::Succeeded, None),
+        Some(Outcome::Failed(failure)) => (OperationState::Failed, Some(of_operation(failure).0)),
+        Some(Outcome::Cancelled) => (OperationState::Cancelled, None),
+    };
+    operations_read::Operation {
+        id: operation.id.clone(),
+        kind: operation.subject.kind.to_owned(),
+        subject: operation.subject.image.to_string(),
+        owned,
+        state,
+        percent: moment.percent,
+        began_ms: moment.began_ms,
+        ended_ms: moment.ended_ms,
+        failure,
+        json: json(operation, moment),
+    }
+}
+
+/// What is written when an operation is watched.
+pub(in crate::capability::docker) fn progress(operation: &Operation, moment: &Moment, format: ProgressFormat) -> String {
+    let json = json(operation, moment);
+    match format {
+        ProgressFormat::JsonLines => format!("{json}\n"),
+        ProgressFormat::ServerSentEvents => format!("event: {}\ndata: {json}\n\n", moment.word()),
+    }
+}
+
+/// On one line: JSON escapes the line breaks of texts.
+fn json(operation: &Operation, moment: &Moment) -> String {
+    let (current, total) = moment.layers.bytes();
+    let layers = moment.layers.layers.iter();
+    let document = OperationJson {
+        id: &operation.id,
+        kind: operation.subject.kind,
+        subject: operation.subject.image.to_string(),
+        state: moment.word(),
+        percent: moment.percent,
+        began_ms: moment.began_ms,
+        ended_ms: moment.ended_ms,
+        reason: match &moment.outcome {
+            Some(Outcome::Failed(failure)) => Some(of_operation(failure).1),
+            _ => None,
+        },
+        current,
+        total,
+        layers: layers
+            .map(|layer| LayerJson { id: &layer.id, status: &layer.status, current: layer.current(), total: layer.total })
+            .collect(),
+    };
+    // Numbers and texts, which cannot fail.
+    serde_json::to_string(&document).unwrap_or_default()
+}
