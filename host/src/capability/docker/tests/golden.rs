@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::functions::{FUNCTIONS, outcome};
+use super::operations::{OPERATIONS, on_operation};
 use super::{DockerRoom, EVERYTHING, Plugin};
 use crate::bindings::wharf::docker::containers_create::Host;
 use crate::bindings::wharf::docker::types::Error;
@@ -83,6 +84,14 @@ async fn table() -> String {
         let _ = write!(table, "{:<42}", format!("docker.{function}"));
         for (name, grant) in GRANTS {
             let _ = write!(table, "  {name}:{}", mark(&outcome(plugin(name, grant), function, object).await));
+        }
+        table.push('\n');
+    }
+    table.push_str("\n# Operations, one of each plugin's own and one of another's, both of which pull an image.\n");
+    for (function, whose) in OPERATIONS {
+        let _ = write!(table, "{:<42}", format!("docker.{function} {whose}").trim_end());
+        for (name, grant) in GRANTS {
+            let _ = write!(table, "  {name}:{}", mark(&on_operation(&mut plugin(name, grant), function, whose).await));
         }
         table.push('\n');
     }

@@ -12,7 +12,9 @@ use super::super::backend::{Backend, Seen};
 use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
 use super::super::policy::{AllowedCreate, CreationMark};
 use super::super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, RegistryAuth, Removal};
+use crate::backend::engine::{
+    ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal,
+};
 use crate::backend::registry::RegistryError;
 use crate::backend::stream::ByteStream;
 
@@ -294,8 +296,13 @@ impl Backend for MemoryEngine {
         ])))
     }
 
-    async fn pull(&self, image: &PullableImage, _: Option<&RegistryAuth>, _: &mut Seen<'_>) -> Result<(), EngineError> {
-        self.act("pull", &format!("{} {}", image.repository(), image.tag_or_digest()))
+    async fn pull(&self, image: &PullableImage, auth: Option<&RegistryAuth>, seen: &mut Seen<'_>) -> Result<(), EngineError> {
+        let name = format!("{} {}", image.repository(), image.tag_or_digest());
+        let status = if auth.is_some() { "Downloading" } else { "Downloading for nobody" };
+        seen(PullLine { id: "c1cccccccccc".to_owned(), status: status.to_owned(), current: Some(5), total: Some(10) });
+        self.act("pull", &name)?;
+        self.hang(&format!("pull {name}")).await;
+        Ok(())
     }
 
     async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError> {

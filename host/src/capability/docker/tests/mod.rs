@@ -10,6 +10,7 @@ mod grants;
 mod images;
 mod lost;
 mod memory;
+mod operations;
 
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ use crate::backend::engine::EngineAddress;
 use crate::backend::operations::{Operations, Owner};
 use crate::settings::section::read_for_test;
 use memory::MemoryEngine;
+
+/// Where the engine listens.
+const SOCKET: &str = "/srv/engine/docker.sock";
 
 /// Every power, and nothing about which objects.
 const EVERYTHING: &str = r#"
@@ -50,23 +54,28 @@ struct Plugin {
     table: ResourceTable,
     engine: Arc<MemoryEngine>,
     denials: Arc<Denials>,
+    /// Those of all plugins.
+    operations: Operations,
 }
 
 impl Plugin {
     #[track_caller]
     fn with(text: &str) -> Plugin {
-        Plugin::in_room(|engine| DockerRoom {
-            grant: grant(text).on_engine_at(Some(std::path::Path::new("/srv/engine/docker.sock"))),
-            engine: EngineAddress::Unix("/srv/engine/docker.sock".into()),
+        let operations = Operations::default();
+        let plugin = Plugin::in_room(|engine| DockerRoom {
+            grant: grant(text).on_engine_at(Some(std::path::Path::new(SOCKET))),
+            engine: EngineAddress::Unix(SOCKET.into()),
             backend: engine,
-            operations: Operations::default().of_plugin(owner(), 8),
-        })
+            operations: operations.of_plugin(owner(), 8),
+        });
+        Plugin { operations, ..plugin }
     }
 
     fn in_room(room: impl FnOnce(Arc<MemoryEngine>) -> DockerRoom) -> Plugin {
         let engine = Arc::new(MemoryEngine::default());
         let (call, denials) = testing::request("deployments", 100);
-        Plugin { room: room(Arc::clone(&engine)), call, table: ResourceTable::new(), engine, denials }
+        let operations = Operations::default();
+        Plugin { room: room(Arc::clone(&engine)), call, table: ResourceTable::new(), engine, denials, operations }
     }
 
     fn docker(&mut self) -> DockerCtxView<'_> {
