@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::operations::{Operation, Operations};
+use crate::backend::registry::check_ca_files;
 use crate::http::dispatch::{SharedTable, dispatch};
 use crate::http::server::{Server, Service};
 use crate::http::table::Table;
@@ -172,6 +173,14 @@ pub(crate) fn loader(cache: CodeCache) -> Result<Loader, StartError> {
     Ok(Loader::new(runtime, cache, metrics, operations))
 }
 
+/// Puts into force how registries and Docker Hub are asked. Answers what is wrong with the files that this names: a registry whose file of certificates cannot be used is not reached, and the rest is.
+async fn configure(loader: &Loader, settings: &Settings) -> Vec<Mistake> {
+    loader.registries.configure(settings.registries.clone());
+    loader.hub.configure(settings.docker_hub.clone());
+    let files = settings.ca_files.clone();
+    tokio::task::spawn_blocking(move || check_ca_files(&files)).await.unwrap_or_default()
+}
+
 fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> {
     let Some(name) = &options.site else { return Ok(()) };
     let names: Vec<&str> = settings.sites.iter().map(|site| site.name.value.as_str()).collect();
@@ -283,6 +292,7 @@ impl Host {
     /// Loads every site of `settings` without serving it. Answers what is wrong too.
     pub(crate) async fn load_sites(loader: &Loader, settings: Settings) -> (Vec<Site>, Vec<Mistake>) {
         let (engines, mut mistakes) = Engines::new(&settings.engines, &Engines::default());
+        mistakes.extend(configure(loader, &settings).await);
         let mut sites = Vec::new();
         for site in settings.sites {
             let (site, found) = Site::load(loader, &engines, site, None).await;
@@ -295,7 +305,7 @@ impl Host {
     /// Loads the sites of `settings` and puts them into force. One at a time.
     async fn publish(&self, settings: Settings) -> Vec<Mistake> {
         let (engines, mut mistakes) = Engines::new(&settings.engines, &self.engines.load());
-        self.loader.registries.configure(settings.registries.clone());
+        mistakes.extend(configure(&self.loader, &settings).await);
         if settings.server != self.server {
             let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
             mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });

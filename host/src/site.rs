@@ -13,7 +13,7 @@ use crate::backend::engine::Engine;
 use crate::plugin::code_cache::sha256_hex;
 use crate::plugin::generation::SharedGeneration;
 use crate::plugin::load::Loader;
-use crate::settings::{EngineSettings, Mistake, PluginSettings, SiteSettings};
+use crate::settings::{DEFAULT_ENGINE, EngineSettings, Mistake, PluginSettings, SiteSettings};
 use claims::{Claims, Taken};
 
 mod claims;
@@ -51,10 +51,15 @@ impl Engines {
         self.by_name.iter()
     }
 
-    /// The engine that `settings` name in a grant; none without one, or when it could not be made.
+    /// The engine of a plugin's grants: the one that its docker grant names, or else, for a plugin that asks registries, the one that is used where none is named. None without such a grant, or when it could not
+    /// be made.
     fn granted(&self, settings: &PluginSettings) -> Option<&Arc<Engine>> {
-        let grant = settings.grants.docker.as_ref()?;
-        self.by_name.get(&grant.engine().value).map(|known| &known.engine)
+        let name = match (&settings.grants.docker, &settings.grants.registry) {
+            (Some(grant), _) => grant.engine().value.as_str(),
+            (None, Some(_)) => DEFAULT_ENGINE,
+            (None, None) => return None,
+        };
+        self.by_name.get(name).map(|known| &known.engine)
     }
 }
 
@@ -90,7 +95,7 @@ impl Site {
     ///
     /// The second answer is what is wrong, for the log; the site can be served all the same.
     pub(crate) async fn load(loader: &Loader, engines: &Engines, settings: SiteSettings, previous: Option<&Site>) -> (Site, Vec<Mistake>) {
-        let mut mistakes = Vec::new();
+        let mut mistakes = loader.catalogs(&settings.name.value).configure(&settings.catalogs).await;
         let mut candidates = Vec::new();
         for plugin in settings.plugins {
             let before = previous.and_then(|site| site.loaded(&plugin.name.value));

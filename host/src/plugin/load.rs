@@ -24,6 +24,8 @@ use super::generation::{Generation, Instances, SharedGeneration};
 use super::instance::{Exports, InstanceParts};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
+use crate::backend::catalog::Catalogs;
+use crate::backend::docker_hub::Hub;
 use crate::backend::engine::Engine;
 use crate::backend::lines::LineMeter;
 use crate::backend::operations::{Operations, Owner};
@@ -35,7 +37,7 @@ use crate::capability;
 use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
-use crate::capability::registry::RegistryRoom;
+use crate::capability::registry::{RegistryRoom, Sources};
 use crate::metrics::Metrics;
 use crate::settings::{Limits, Located, Mistake, Mistakes, PluginSettings};
 
@@ -48,6 +50,9 @@ pub(crate) struct Loader {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) operations: Operations,
     pub(crate) registries: Registries,
+    pub(crate) hub: Hub,
+    /// The catalogues of each site, by its name. Plugins keep theirs over a reload, so that it changes what is in them.
+    catalogs: Mutex<HashMap<String, Catalogs>>,
     cache: CodeCache,
     /// Descriptions by the component's digest.
     descriptions: Mutex<HashMap<String, Description>>,
@@ -124,7 +129,15 @@ impl Loader {
     pub(crate) fn new(runtime: WasmRuntime, cache: CodeCache, metrics: Arc<Metrics>, operations: Operations) -> Loader {
         let runtime = Arc::new(runtime);
         let registries = Registries::new(metrics.clone());
-        Loader { runtime, metrics, operations, registries, cache, descriptions: Mutex::default(), generations: Mutex::default() }
+        let hub = Hub::new(registries.clone());
+        let (catalogs, descriptions, generations) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Loader { runtime, metrics, operations, registries, hub, catalogs, cache, descriptions, generations }
+    }
+
+    /// The catalogues of the site `site`.
+    pub(crate) fn catalogs(&self, site: &str) -> Catalogs {
+        let mut catalogs = self.catalogs.lock().unwrap_or_else(PoisonError::into_inner);
+        catalogs.entry(site.to_owned()).or_insert_with(|| Catalogs::new(self.registries.clone())).clone()
     }
 
     /// Reads and compiles the component at `path`, in the background.
@@ -155,7 +168,7 @@ impl Loader {
         Ok(Compiled { component, digest, imports, exports })
     }
 
-    /// Loads the plugin that `settings` describe. `engine` is the engine that its docker grant names; none without the grant.
+    /// Loads the plugin that `settings` describe. `engine` is the engine of its grants; none when it could not be made.
     ///
     /// # Errors
     ///
@@ -192,7 +205,7 @@ impl Loader {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker,
-                registry: RegistryRoom::new(settings.grants.registry.clone(), &self.registries),
+                registry: RegistryRoom::new(settings.grants.registry.clone(), self.sources(site, engine.clone())),
                 config: PluginSettingsText::new(settings.config.clone()),
                 lines: Arc::new(LineMeter::new(settings.limits.log_lines_per_second)),
             }),
@@ -248,7 +261,7 @@ impl Loader {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker: DockerRoom::powerless(),
-                registry: RegistryRoom::new(None, &self.registries),
+                registry: RegistryRoom::new(None, self.sources("", None)),
                 config: PluginSettingsText::default(),
                 lines: Arc::new(LineMeter::new(0)),
             }),
@@ -288,6 +301,10 @@ impl Loader {
         })?;
         let exports = exports(&pre, &compiled.exports)?;
         Ok((pre, exports))
+    }
+
+    fn sources(&self, site: &str, engine: Option<Arc<Engine>>) -> Sources {
+        Sources::new(self.registries.clone(), self.hub.clone(), engine, self.catalogs(site))
     }
 
     fn next_generation(&self, site: &str, plugin: &str) -> u64 {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use url::Url;
+
 use crate::capability::Grants;
 
 pub(crate) mod document;
@@ -23,6 +25,9 @@ pub use limits::Limits;
 pub use location::{Located, Location, Mistake, Mistakes};
 pub use read::load;
 
+/// The engine that is used where none is named.
+pub(crate) const DEFAULT_ENGINE: &str = "default";
+
 /// Everything that one process serves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -34,6 +39,10 @@ pub struct Settings {
     pub engines: BTreeMap<String, EngineSettings>,
     /// The registries that a table names, by host or `host:port`. Others are asked without credentials.
     pub registries: BTreeMap<String, RegistrySettings>,
+    /// The files of certificates that `registries` name, and where they are named.
+    pub ca_files: Vec<Located<PathBuf>>,
+    /// How Docker Hub is asked beyond the protocol of registries.
+    pub docker_hub: DockerHubSettings,
     /// The sites, in the order of the files. At least one.
     pub sites: Vec<SiteSettings>,
 }
@@ -80,6 +89,34 @@ pub struct RegistrySettings {
     pub ca_file: Option<PathBuf>,
     /// Whether it is asked without encryption; none: only if it is on this machine.
     pub plain_http: Option<bool>,
+    /// The server, and nothing behind it, to which requests for this registry go; none: the one that its name says.
+    pub endpoint: Option<Url>,
+}
+
+/// `[docker_hub]`. A host that one of its addresses names may be in a private network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerHubSettings {
+    /// Who is asked when a plugin searches, in this order. Empty: nobody.
+    pub search: Vec<SearchProvider>,
+    /// Below which address the search v4 is.
+    pub search_v4: Url,
+    /// Below which address the search v2 is.
+    pub search_v2: Url,
+    /// Below which address the tags are.
+    pub tags: Url,
+    /// The index, `host` or `host:port`, that an engine asks; none: Docker Hub.
+    pub engine_index: Option<String>,
+}
+
+/// Someone who can be asked to search Docker Hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchProvider {
+    /// The search of Docker Hub's own pages.
+    V4,
+    /// Its older search.
+    V2,
+    /// An engine, which asks for itself.
+    Engine,
 }
 
 /// Where the credentials of a registry are kept.
@@ -110,8 +147,19 @@ pub struct SiteSettings {
     pub name: Located<String>,
     /// The hosts it answers to, in lower case and without a port. Empty: every host that no other site names.
     pub hosts: Vec<String>,
+    /// The catalogues of images that it replaces or adds, by name.
+    pub catalogs: BTreeMap<String, Located<CatalogSource>>,
     /// Its plugins, in the order of the file.
     pub plugins: Vec<PluginSettings>,
+}
+
+/// Where a catalogue of images is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogSource {
+    /// In a file, already resolved against the one that names it.
+    File(PathBuf),
+    /// At an address: `http` or `https`.
+    Url(Url),
 }
 
 /// One `[[site.plugin]]`.

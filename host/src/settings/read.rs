@@ -11,20 +11,20 @@ use super::document::{self, Find};
 use super::location::{Located, Location, Mistakes};
 use super::report::{Report, listed, nearest, quoted};
 use super::section::Section;
-use super::{EngineSettings, Settings};
+use super::{DEFAULT_ENGINE, EngineSettings, Settings};
 use registries::Registries;
 use sites::Sites;
 
+mod addresses;
+mod catalogs;
 mod config;
+mod docker_hub;
 mod registries;
 mod secret;
 mod server;
 mod sites;
 #[cfg(test)]
 mod tests;
-
-/// The engine that is used where none is named.
-const DEFAULT_ENGINE: &str = "default";
 
 /// Where Docker listens unless it was told otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -50,6 +50,7 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
     let report = Report::default();
     let loaded = document::load(path, find, &report);
     let mut server = None;
+    let mut docker_hub = None;
     let mut engines = Engines::default();
     let mut registries = Registries::default();
     let mut sites = Sites::default();
@@ -59,18 +60,18 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
         let mut root = Section::root(document, &report);
         root.skip("include");
         if let Some(mut section) = root.section("server") {
-            let at = section.at();
             let read = server::read(&mut section, &defaults);
-            match &server {
-                None => server = Some((read, at)),
-                Some((_, first)) => section.mistake(&at, format!("`[server]` is already at {first}"), Some("write it once".to_owned())),
-            }
+            keep_first(&mut server, read, &section);
         }
         if let Some(mut section) = root.section("engine") {
             engines.read(&mut section);
         }
         if let Some(mut section) = root.section("registry") {
             registries.read(&mut section);
+        }
+        if let Some(mut section) = root.section("docker_hub") {
+            let read = docker_hub::read(&mut section);
+            keep_first(&mut docker_hub, read, &section);
         }
         site_seen |= root.has("site");
         for mut section in root.sections("site") {
@@ -91,8 +92,19 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
         return Err(Mistakes(mistakes));
     }
     let server = server.map_or(defaults, |(server, _)| server);
+    let docker_hub = docker_hub.map_or_else(docker_hub::defaults, |(docker_hub, _)| docker_hub);
     let files = loaded.files.iter().map(|file| file.to_path_buf()).collect();
-    Ok(Settings { files, server, engines: engines.into_settings(), registries: registries.into_settings(), sites: sites.settings })
+    let (registries, ca_files) = registries.into_settings();
+    Ok(Settings { files, server, engines: engines.into_settings(), registries, ca_files, docker_hub, sites: sites.settings })
+}
+
+/// Keeps what was `read` of a table that is written once over all files; `section` is that table, and ends here.
+fn keep_first<T>(kept: &mut Option<(T, Location)>, read: T, section: &Section<'_>) {
+    let at = section.at();
+    match kept {
+        None => *kept = Some((read, at)),
+        Some((_, first)) => section.mistake(&at, format!("{} is already at {first}", section.title()), Some("write it once".to_owned())),
+    }
 }
 
 /// The engines of all files.

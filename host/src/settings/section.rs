@@ -186,11 +186,12 @@ impl<'a> Section<'a> {
 
     /// Where the table is, in the words of a message: ``in `[server]` ``.
     pub(crate) fn place(&self) -> String {
-        match (self.path.as_str(), self.repeated) {
-            ("", _) => "at the top level".to_owned(),
-            (path, false) => format!("in `[{path}]`"),
-            (path, true) => format!("in `[[{path}]]`"),
-        }
+        if self.path.is_empty() { "at the top level".to_owned() } else { format!("in {}", self.title()) }
+    }
+
+    /// The table as it is written, in backticks: `[server]`.
+    pub(crate) fn title(&self) -> String {
+        if self.repeated { format!("`[[{}]]`", self.path) } else { format!("`[{}]`", self.path) }
     }
 
     /// Reports a mistake at `at`; `remedy` is what to write instead.

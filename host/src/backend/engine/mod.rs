@@ -33,6 +33,7 @@ mod images;
 mod pull;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod search;
 #[cfg(test)]
 mod tests;
 mod version;

@@ -21,6 +21,7 @@ use url::{Host, Url};
 use super::super::causes::chain;
 use super::error::RegistryError;
 use super::outbound::{self, Errand, OwnListeners};
+use crate::settings::{Located, Mistake};
 
 /// A server, and why we go there: connections that were made for one reason are not used for another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,7 +48,7 @@ impl fmt::Display for Origin {
 }
 
 /// Whether `url` names this machine, without asking a resolver.
-pub(super) fn names_loopback(url: &Url) -> bool {
+pub(crate) fn names_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -161,17 +162,36 @@ fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     // A broken certificate among the system's does not make the others worse; without any, only `ca_file` is trusted.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
-        let failed = |error: &dyn std::error::Error| format!("failed to read `ca_file` `{}`: {}", path.display(), chain(error));
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))?;
-        for certificate in certificates {
-            roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
-        }
+        add_roots(&mut roots, path)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Adds the certificates in the file at `path`. Blocks.
+fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    let failed = |error: &dyn std::error::Error| format!("failed to read `ca_file` `{}`: {}", path.display(), chain(error));
+    let before = roots.len();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+        roots.add(certificate.map_err(|error| failed(&error))?).map_err(|error| failed(&error))?;
+    }
+    if roots.len() == before {
+        return Err(format!("`ca_file` `{}` has no certificate in it", path.display()));
+    }
+    Ok(())
+}
+
+/// What is wrong with each of the files of certificates that tables name; nothing for those that can be used. Blocks.
+pub(crate) fn check_ca_files(files: &[Located<PathBuf>]) -> Vec<Mistake> {
+    let mistake = |file: &Located<PathBuf>| {
+        let message = add_roots(&mut RootCertStore::empty(), &file.value).err()?;
+        let remedy = "write the path of a file with certificates in PEM, relative to the file that this stands in".to_owned();
+        Some(Mistake { at: Some(file.at.clone()), message, remedy: Some(remedy) })
+    };
+    files.iter().filter_map(mistake).collect()
 }
 
 fn of_handshake(error: &std::io::Error) -> RegistryError {

@@ -3,6 +3,8 @@
 //! A client of our own. Those that there are ask three times where once is enough, lose the headers that say when to stop, and fetch a manifest where its head was not enough: Docker Hub counts
 //! that as a pull, and a site has few of these. Here a digest is asked for by `HEAD`, and whatever goes wrong with it is that image's error and never a reason to `GET`.
 //!
+//! What else the host fetches from the web in a plugin's name, lists of Docker Hub and catalogues, goes the same way: see [`document`].
+//!
 //! Who calls is not known here. The room has checked what its plugin may ask for; where the host itself may go is checked on every connection, in [`outbound`].
 //!
 //! Limits: [`CONNECTIONS`] connections to one server, on which everything waits for its turn; the times of [`Patience`]; 4 MiB for a manifest, 8 MiB for a configuration, [`MAX_TAGS`] tags.
@@ -23,11 +25,14 @@ mod challenge;
 mod connect;
 mod content;
 mod credential;
+mod document;
 mod error;
 mod manifest;
 mod outbound;
 mod pool;
 mod quota;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -36,8 +41,10 @@ mod wire;
 
 use authority::Authority;
 use connect::Connector;
+pub(crate) use connect::{check_ca_files, names_loopback};
 pub(crate) use content::{Head, ImageConfig};
 use content::{Kept, Seen};
+pub(crate) use document::{DocumentError, Wanted, check_data};
 pub(crate) use error::RegistryError;
 pub(crate) use manifest::{Manifest, Platform};
 pub(crate) use outbound::OwnListeners;
@@ -132,6 +139,14 @@ impl Registries {
     fn with(tables: Tables, own: OwnListeners, observer: SharedObserver, patience: Patience) -> Registries {
         let client = ArcSwap::from_pointee(Client::new(tables, own.clone(), Arc::clone(&observer), patience));
         Registries(Arc::new(Shared { client, own, observer, patience }))
+    }
+
+    /// For tests of what stands on this client: it waits for nothing for longer than two seconds.
+    #[cfg(test)]
+    pub(crate) fn for_test(tables: Tables) -> Registries {
+        let secs = Duration::from_secs;
+        let patience = Patience { connect: secs(2), head: secs(2), idle: secs(2), call: secs(10) };
+        Registries::with(tables, OwnListeners::default(), Arc::new(crate::metrics::Metrics::new()), patience)
     }
 
     /// Puts `tables` into force, by host. Questions under way finish with those before.

@@ -1,11 +1,11 @@
 //! One request on its way: which server it goes to and whether it may, redirects, and the reading of bodies.
 //!
 //! A secret goes to the server that it was made for and to no other: a redirect to another one takes `Authorization` off. What is not encrypted goes only to loopback and to hosts whose table says
-//! `plain_http`.
+//! `plain_http`, or whose whole address the operator wrote without encryption.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, LOCATION, USER_AGENT};
@@ -52,14 +52,26 @@ pub(super) struct Letter {
     pub(super) form: String,
     /// Who named the URL, if it was not the reference.
     pub(super) led_by: Option<Url>,
+    /// The address of the operator's configuration for which this is asked: its server may be in a private network, and unencrypted if it is written so. None for what a reference names.
+    pub(super) written: Option<Url>,
     /// When waiting is over.
     pub(super) until: Instant,
+}
+
+/// What a server says that does not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) status: u16,
+    /// Its own words, on one line and cut; may be empty.
+    pub(crate) reason: String,
+    /// How long it wants to be left alone; none if it does not say.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Letter {
     /// A request without fields and body.
     pub(super) fn new(method: Method, url: Url, until: Instant) -> Letter {
-        Letter { method, url, headers: HeaderMap::new(), authorization: None, form: String::new(), led_by: None, until }
+        Letter { method, url, headers: HeaderMap::new(), authorization: None, form: String::new(), led_by: None, written: None, until }
     }
 }
 
@@ -102,7 +114,13 @@ impl Wire {
         with_port().or_else(without)
     }
 
-    /// Where the registry `name` answers: `https://ghcr.io/`.
+    /// The table that names the host of `url`, or whose `endpoint` it is. What such a table says of the way there holds; its credentials are for its own registry.
+    fn table_of_server(&self, url: &Url) -> Option<&RegistrySettings> {
+        let is_endpoint = |table: &&RegistrySettings| table.endpoint.as_ref().is_some_and(|endpoint| endpoint.origin() == url.origin());
+        self.table(url).or_else(|| self.tables.values().find(is_endpoint))
+    }
+
+    /// Where the registry `name` answers: `https://ghcr.io/`, or what its table says.
     ///
     /// # Errors
     ///
@@ -113,16 +131,20 @@ impl Wire {
         let plain = Url::parse(&format!("http://{host}/")).map_err(no_host)?;
         let encrypted = Url::parse(&format!("https://{host}/")).map_err(no_host)?;
         let table = self.tables.get(name).or_else(|| self.table(&encrypted));
+        if let Some(endpoint) = table.and_then(|table| table.endpoint.clone()) {
+            return Ok(endpoint);
+        }
         Ok(if may_be_plain(table, &plain) { plain } else { encrypted })
     }
 
     /// Where `letter` goes.
     fn origin(&self, letter: &Letter) -> Result<Origin, RegistryError> {
         let url = &letter.url;
-        let table = self.table(url);
+        let table = self.table_of_server(url);
+        let is_written = letter.written.as_ref().is_some_and(|written| written.origin() == url.origin());
         let encrypted = match url.scheme() {
             "https" => true,
-            "http" if may_be_plain(table, url) => false,
+            "http" if is_written || may_be_plain(table, url) => false,
             "http" => return Err(RegistryError::Refused(format!("`{}` is not encrypted, and no table says `plain_http`", shown(url)))),
             other => return Err(RegistryError::Refused(format!("the scheme `{other}`"))),
         };
@@ -130,7 +152,7 @@ impl Wire {
             return Err(RegistryError::Refused(format!("`{}` has no host", shown(url))));
         };
         let errand = match &letter.led_by {
-            _ if table.is_some() => Errand::Configured,
+            _ if is_written || table.is_some() => Errand::Configured,
             Some(by) if !names_loopback(by) => Errand::Led,
             _ => Errand::Named,
         };
@@ -139,10 +161,16 @@ impl Wire {
 
     /// The error that a response with an unwelcome status stands for. Reads what the registry says to it.
     pub(super) async fn error_of(&self, response: Response<Body>, until: Instant) -> RegistryError {
+        let Complaint { status, reason, retry_after } = self.complaint(response, until).await;
+        RegistryError::of_status(status, reason, retry_after)
+    }
+
+    /// What a response with an unwelcome status says.
+    pub(super) async fn complaint(&self, response: Response<Body>, until: Instant) -> Complaint {
         let (head, body) = response.into_parts();
         let retry_after = retry_after(&head.headers);
         let body = body.whole(self.patience.idle, until, MAX_ERROR_BYTES).await.unwrap_or_default();
-        RegistryError::of_status(head.status.as_u16(), reason(&body), retry_after)
+        Complaint { status: head.status.as_u16(), reason: reason(&body), retry_after }
     }
 
     /// The whole body of `response`.
@@ -211,14 +239,18 @@ fn shown(url: &Url) -> String {
     url.to_string()
 }
 
-/// What `Retry-After` says, in seconds or as a date; none if it says nothing that can be read.
+/// What `Retry-After` says, in seconds or as a date, or `X-Retry-After`, which Docker Hub's own API sends: a moment, in seconds since 1970. None if neither says anything that can be read.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("retry-after")?.to_str().ok()?.trim();
-    if let Ok(secs) = value.parse::<u64>() {
-        return Some(Duration::from_secs(secs));
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+    let until = |moment: SystemTime| moment.duration_since(SystemTime::now()).unwrap_or_default();
+    if let Some(value) = text("retry-after") {
+        return match value.parse() {
+            Ok(secs) => Some(Duration::from_secs(secs)),
+            Err(_) => httpdate::parse_http_date(value).ok().map(until),
+        };
     }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+    let moment = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(text("x-retry-after")?.parse().ok()?))?;
+    Some(until(moment))
 }
 
 /// What a registry says to its error: `{"errors": [{"code", "message"}]}`, or text.
@@ -262,6 +294,16 @@ mod tests {
         check_retry_after("331µs", None);
         check_retry_after("-1", None);
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn docker_hub_names_the_moment_to_come_again() {
+        let said = |value: String| retry_after(&HeaderMap::from_iter([("x-retry-after".parse().unwrap(), value.parse().unwrap())]));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let left = said((now + 90).to_string()).unwrap();
+        assert!((80..=90).contains(&left.as_secs()), "{left:?}");
+        assert_eq!(said("60".to_owned()), Some(Duration::ZERO), "a moment that has passed");
+        assert_eq!((said(u64::MAX.to_string()), said("soon".to_owned())), (None, None));
     }
 
     #[test]

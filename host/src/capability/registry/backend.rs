@@ -1,12 +1,17 @@
-//! Registries, as the room uses them. The other implementation is in memory, in the room's tests.
+//! Registries, Docker Hub and catalogues, as the room uses them. The other implementation is in memory, in the room's tests.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::grant::ReadableImage;
+use crate::backend::catalog::{Catalog, CatalogError, Catalogs};
+use crate::backend::docker_hub::{Hub, HubError, SearchEngine, SearchResults};
+use crate::backend::engine::Engine;
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, Registries, RegistryError, Tags};
 
-/// Registries, as the room uses them.
+/// All that the room asks.
 #[async_trait]
 pub(crate) trait Backend: Send + Sync {
     /// The digest of each, in their order.
@@ -21,32 +26,65 @@ pub(crate) trait Backend: Send + Sync {
     async fn config(&self, image: &ReadableImage, platform: &Platform) -> Result<ImageConfig, RegistryError>;
     /// At most `limit` tags of the repository.
     async fn tags(&self, image: &ReadableImage, limit: usize) -> Result<Tags, RegistryError>;
+    /// What a search of Docker Hub finds: at most `limit` repositories, which the grant may not cover.
+    async fn search(&self, term: &str, limit: u32) -> Result<Arc<SearchResults>, HubError>;
+    /// At most `limit` tags of the repository of `image`, whose registry is Docker Hub, the newest first.
+    async fn hub_tags(&self, image: &ReadableImage, limit: u32) -> Result<Arc<Vec<String>>, HubError>;
+    /// The catalogue `name` of the plugin's site.
+    async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, CatalogError>;
+}
+
+/// What one plugin asks.
+pub(crate) struct Sources {
+    registries: Registries,
+    hub: Hub,
+    engine: Option<SearchEngine>,
+    catalogs: Catalogs,
+}
+
+impl Sources {
+    /// The sources of one plugin. `engine` searches where Docker Hub's own searches do not; none: nobody does.
+    pub(crate) fn new(registries: Registries, hub: Hub, engine: Option<Arc<Engine>>, catalogs: Catalogs) -> Sources {
+        Sources { registries, hub, engine: engine.map(SearchEngine::new), catalogs }
+    }
 }
 
 #[async_trait]
-impl Backend for Registries {
+impl Backend for Sources {
     async fn heads(&self, images: &[ReadableImage]) -> Vec<Result<Head, RegistryError>> {
         let references: Vec<ImageReference> = images.iter().map(|image| image.reference().clone()).collect();
-        Registries::heads(self, &references).await
+        self.registries.heads(&references).await
     }
 
     fn quota(&self, image: &ReadableImage) -> Option<Quota> {
-        Registries::quota(self, image.reference().registry())
+        self.registries.quota(image.reference().registry())
     }
 
     async fn manifest(&self, image: &ReadableImage) -> Result<Manifest, RegistryError> {
-        Registries::manifest(self, image.reference()).await
+        self.registries.manifest(image.reference()).await
     }
 
     async fn platform_manifest(&self, image: &ReadableImage, platform: &Platform) -> Result<Manifest, RegistryError> {
-        Registries::platform_manifest(self, image.reference(), platform).await
+        self.registries.platform_manifest(image.reference(), platform).await
     }
 
     async fn config(&self, image: &ReadableImage, platform: &Platform) -> Result<ImageConfig, RegistryError> {
-        Registries::config(self, image.reference(), platform).await
+        self.registries.config(image.reference(), platform).await
     }
 
     async fn tags(&self, image: &ReadableImage, limit: usize) -> Result<Tags, RegistryError> {
-        Registries::tags(self, image.reference(), limit).await
+        self.registries.tags(image.reference(), limit).await
+    }
+
+    async fn search(&self, term: &str, limit: u32) -> Result<Arc<SearchResults>, HubError> {
+        self.hub.search(term, limit, self.engine.as_ref()).await
+    }
+
+    async fn hub_tags(&self, image: &ReadableImage, limit: u32) -> Result<Arc<Vec<String>>, HubError> {
+        self.hub.tags(image.reference(), limit).await
+    }
+
+    async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, CatalogError> {
+        self.catalogs.list(name).await
     }
 }

@@ -1,6 +1,8 @@
 //! Why a question was not answered: all of it for the operator's log, one word for the plugin.
 
 use super::super::call::{CallContext, Denied, QuotaExceeded};
+use crate::backend::catalog::CatalogError;
+use crate::backend::docker_hub::HubError;
 use crate::backend::registry::RegistryError;
 use crate::bindings::wharf::registry::types::Error;
 
@@ -15,6 +17,10 @@ pub(super) enum Failure {
     Invalid(String),
     /// The registry, or the way there.
     Registry(RegistryError),
+    /// Docker Hub, or whoever searches it.
+    Hub(HubError),
+    /// A catalogue.
+    Catalog(CatalogError),
     /// The host.
     Internal(String),
 }
@@ -37,6 +43,18 @@ impl From<RegistryError> for Failure {
     }
 }
 
+impl From<HubError> for Failure {
+    fn from(error: HubError) -> Failure {
+        Failure::Hub(error)
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Failure {
+        Failure::Catalog(error)
+    }
+}
+
 impl Failure {
     /// The plugin's word for it. A refusal goes into the audit log first, that of the host to go somewhere too.
     pub(super) fn answer(self, call: &CallContext, function: &'static str) -> Error {
@@ -47,8 +65,15 @@ impl Failure {
                 Error::Denied
             }
             Failure::Invalid(rule) => Error::Invalid(rule),
-            Failure::Registry(RegistryError::NotFound) => Error::NotFound,
-            Failure::Registry(RegistryError::Timeout(_)) => Error::Timeout,
+            Failure::Registry(RegistryError::NotFound) | Failure::Hub(HubError::NotFound) | Failure::Catalog(CatalogError::NotFound) => {
+                Error::NotFound
+            }
+            Failure::Registry(RegistryError::Timeout(_))
+            | Failure::Hub(HubError::Timeout(_))
+            | Failure::Catalog(CatalogError::Timeout(_)) => Error::Timeout,
+            Failure::Hub(HubError::Unavailable { word, reason }) | Failure::Catalog(CatalogError::Unavailable { word, reason }) => {
+                Error::Unavailable(format!("{word}: {reason}"))
+            }
             Failure::Registry(error) => {
                 if let RegistryError::Refused(reason) = &error
                     && tracing::enabled!(target: "audit", tracing::Level::WARN)

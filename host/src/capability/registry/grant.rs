@@ -1,7 +1,7 @@
 //! The `registry` grant: what a plugin may ask registries, and of which repositories.
 //!
 //! Read from `[site.plugin.grants.registry]` of `wharf.toml`. Pure: nothing here asks a registry. A power (`allow`) links an interface; `repositories` narrows it, by patterns on the full name
-//! (`docker.io/library/*`); without it every repository is covered that the host can reach. A check answers a proof value, and the backend takes nothing else.
+//! (`docker.io/library/*`); without it every repository is covered that the host can reach. What a search finds is narrowed by it too; a catalogue is not, since the operator has put it together. A check answers a proof value, and the backend takes nothing else.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,19 @@ pub(crate) enum Power {
     Digests,
     Manifests,
     Tags,
+    Hub,
+    Catalog,
 }
 
 impl Power {
     /// Every power by its word, in the order of the WIT.
-    const WORDS: &'static [(&'static str, Power)] =
-        &[("digests.read", Power::Digests), ("manifests.read", Power::Manifests), ("tags.read", Power::Tags)];
+    const WORDS: &'static [(&'static str, Power)] = &[
+        ("digests.read", Power::Digests),
+        ("manifests.read", Power::Manifests),
+        ("tags.read", Power::Tags),
+        ("hub.read", Power::Hub),
+        ("catalog.read", Power::Catalog),
+    ];
 
     /// The word in the configuration.
     fn word(self) -> &'static str {
@@ -93,12 +100,22 @@ impl RegistryGrant {
     ///
     /// The refusal.
     pub(super) fn readable(&self, reference: ImageReference) -> Result<ReadableImage, Denied> {
-        let repository = reference.repository();
-        if self.repositories.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.covers(&repository))) {
+        if self.covers(&reference) {
             return Ok(ReadableImage(reference));
         }
+        let repository = reference.repository();
         let remedy = format!("grants.registry.repositories = [\"{repository}\"]");
         Err(Denied { action: "read", object: format!("repository {repository}"), remedy })
+    }
+
+    /// Whether the repository `name` may be heard of, as people write it without a tag. One that a search found and that is not covered was not asked for: it is left out, and no refusal.
+    pub(super) fn shows(&self, name: &str) -> bool {
+        ImageReference::parse(&format!("{name}:latest")).is_ok_and(|reference| self.covers(&reference))
+    }
+
+    fn covers(&self, reference: &ImageReference) -> bool {
+        let repository = reference.repository();
+        self.repositories.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| pattern.covers(&repository)))
     }
 }
 

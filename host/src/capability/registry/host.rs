@@ -4,11 +4,11 @@
 
 use super::error::Failure;
 use super::grant::{Power, ReadableImage};
-use super::{MAX_REFERENCES, RegistryCtxView, RegistryRoom, convert};
+use super::{MAX_REFERENCES, MAX_TERM_BYTES, RegistryCtxView, RegistryRoom, convert};
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::Platform;
 use crate::bindings::wharf::registry::types::{self, Error};
-use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read};
+use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
 
 impl types::Host for RegistryCtxView<'_> {}
 
@@ -90,11 +90,53 @@ impl tags_read::Host for RegistryCtxView<'_> {
     }
 }
 
+impl hub_read::Host for RegistryCtxView<'_> {
+    async fn search(&mut self, term: String, limit: u32) -> Result<hub_read::SearchResults, Error> {
+        const FUNCTION: &str = "registry.hub-read.search";
+        let found = async {
+            self.enter(FUNCTION, Power::Hub)?;
+            let found = self.room.backend.search(term_of(&term)?, limit).await?;
+            let shown = found.repositories.iter().filter(|repository| self.room.grant.shows(&repository.name));
+            Ok(hub_read::SearchResults { provider: found.provider.to_owned(), repositories: shown.map(convert::hub_repository).collect() })
+        };
+        let found: Result<_, Failure> = found.await;
+        found.map_err(|failure| failure.answer(self.call, FUNCTION))
+    }
+
+    async fn tags(&mut self, repository: String, limit: u32) -> Result<Vec<String>, Error> {
+        const FUNCTION: &str = "registry.hub-read.tags";
+        let listed = async {
+            self.enter(FUNCTION, Power::Hub)?;
+            let image = self.room.grant.readable(on_docker_hub(&repository)?)?;
+            Ok(self.room.backend.hub_tags(&image, limit).await?.to_vec())
+        };
+        let listed: Result<_, Failure> = listed.await;
+        listed.map_err(|failure| failure.answer(self.call, FUNCTION))
+    }
+}
+
+impl catalog_read::Host for RegistryCtxView<'_> {
+    async fn list(&mut self, name: String) -> Result<catalog_read::Catalog, Error> {
+        const FUNCTION: &str = "registry.catalog-read.list";
+        let listed = async {
+            self.enter(FUNCTION, Power::Catalog)?;
+            Ok(convert::catalog(&*self.room.backend.catalog(&name).await?))
+        };
+        let listed: Result<_, Failure> = listed.await;
+        listed.map_err(|failure| failure.answer(self.call, FUNCTION))
+    }
+}
+
 impl RegistryCtxView<'_> {
+    /// Counts a call, and checks that its power was granted.
+    fn enter(&mut self, function: &'static str, power: Power) -> Result<(), Failure> {
+        self.call.begin(function)?;
+        Ok(self.room.grant.power(power)?)
+    }
+
     /// Counts a call that names so many references, and checks that its power was granted.
     fn enter_many(&mut self, function: &'static str, references: usize) -> Result<(), Failure> {
-        self.call.begin(function)?;
-        self.room.grant.power(Power::Digests)?;
+        self.enter(function, Power::Digests)?;
         if references > MAX_REFERENCES {
             return Err(Failure::Invalid(format!("{references} references in one call, at most {MAX_REFERENCES}")));
         }
@@ -103,8 +145,7 @@ impl RegistryCtxView<'_> {
 
     /// Counts a call, and checks that its power was granted and that `reference` is covered.
     fn image(&mut self, function: &'static str, power: Power, reference: &str) -> Result<ReadableImage, Failure> {
-        self.call.begin(function)?;
-        self.room.grant.power(power)?;
+        self.enter(function, power)?;
         self.room.readable(reference)
     }
 }
@@ -118,4 +159,24 @@ impl RegistryRoom {
 
 fn platform_of(text: Option<&str>) -> Result<Platform, Failure> {
     text.map_or_else(|| Ok(Platform::of_host()), Platform::parse).map_err(Failure::Invalid)
+}
+
+/// A term that can be searched for, without the space around it.
+fn term_of(text: &str) -> Result<&str, Failure> {
+    match text.trim() {
+        "" => Err(Failure::Invalid("the term is empty".to_owned())),
+        term if term.len() > MAX_TERM_BYTES => {
+            Err(Failure::Invalid(format!("the term has {} bytes, at most {MAX_TERM_BYTES}", term.len())))
+        }
+        term => Ok(term),
+    }
+}
+
+/// A repository that Docker Hub may have: its own have a namespace and a name.
+fn on_docker_hub(text: &str) -> Result<ImageReference, Failure> {
+    let reference = ImageReference::parse(text).map_err(Failure::Invalid)?;
+    if reference.registry() != "docker.io" || reference.path().split('/').count() != 2 {
+        return Err(Failure::Invalid(format!("`{text}` is no repository of Docker Hub")));
+    }
+    Ok(reference)
 }

@@ -5,7 +5,10 @@
 //!
 //! Grant keys: `allow`, `repositories`.
 //!
-//! Limits: [`MAX_REFERENCES`] in one call; the times, sizes and numbers of connections are those of `backend/registry`.
+//! `hub-read` and `catalog-read` ask Docker Hub and the site's catalogues, whose ways are those of the operator's settings; a plugin chooses neither. The engine that searches, where Docker Hub's own searches
+//! do not, is that of the plugin's docker grant, or else the one called `default`.
+//!
+//! Limits: [`MAX_REFERENCES`] in one call; [`MAX_TERM_BYTES`] of a term; the times, sizes and numbers of connections are those of `backend/registry`, `backend/docker_hub` and `backend/catalog`.
 
 use std::sync::Arc;
 
@@ -13,8 +16,7 @@ use wasmtime::component::{HasData, Linker};
 
 use super::Interface;
 use super::call::CallContext;
-use crate::backend::registry::Registries;
-use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read, types};
+use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types};
 
 mod backend;
 mod convert;
@@ -25,10 +27,14 @@ mod host;
 mod tests;
 
 use backend::Backend;
+pub(crate) use backend::Sources;
 pub(crate) use grant::RegistryGrant;
 
 /// The most references of one call. Their answers are held until all are there.
 pub(crate) const MAX_REFERENCES: usize = 10_000;
+
+/// The longest term of a search.
+pub(crate) const MAX_TERM_BYTES: usize = 256;
 
 /// The room of one plugin.
 pub(crate) struct RegistryRoom {
@@ -38,8 +44,8 @@ pub(crate) struct RegistryRoom {
 
 impl RegistryRoom {
     /// The room of a plugin that has `grant`; without one, every function answers `denied`.
-    pub(crate) fn new(grant: Option<RegistryGrant>, registries: &Registries) -> RegistryRoom {
-        RegistryRoom { grant: grant.unwrap_or_default(), backend: Arc::new(registries.clone()) }
+    pub(crate) fn new(grant: Option<RegistryGrant>, sources: Sources) -> RegistryRoom {
+        RegistryRoom { grant: grant.unwrap_or_default(), backend: Arc::new(sources) }
     }
 }
 
@@ -78,5 +84,7 @@ pub(crate) fn interfaces<T: RegistryView + 'static>() -> Vec<Interface<T>> {
         interface!(digests_read, "digests-read", Some("digests.read")),
         interface!(manifests_read, "manifests-read", Some("manifests.read")),
         interface!(tags_read, "tags-read", Some("tags.read")),
+        interface!(hub_read, "hub-read", Some("hub.read")),
+        interface!(catalog_read, "catalog-read", Some("catalog.read")),
     ]
 }

@@ -12,14 +12,19 @@ use super::super::call::CallContext;
 use super::super::call::testing::{self, Denials};
 use super::grant::ReadableImage;
 use super::*;
+use crate::backend::catalog::{Catalog, CatalogError, Entry, Kind};
+use crate::backend::docker_hub::{HubError, HubRepository, SearchResults};
 use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, RegistryError, Tags};
 use crate::bindings::wharf::registry::types::Error;
-use crate::bindings::wharf::registry::{digests_read, manifests_read, references, tags_read};
+use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
 use crate::settings::section::read_for_test;
 
-const EVERYTHING: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]";
+const EVERYTHING: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]";
 
-/// Has `redis` for linux/amd64 and nothing else; the registry `down.example` is down.
+/// Every power but those over Docker Hub and catalogues.
+const OTHERS: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]";
+
+/// Has `redis` for linux/amd64 and nothing else; the registry `down.example` is down. Docker Hub, whose searches and catalogues go by names, is away for `down` and slow for `slow`.
 #[derive(Default)]
 struct MemoryRegistries(Mutex<Vec<String>>);
 
@@ -70,6 +75,61 @@ impl Backend for MemoryRegistries {
     async fn tags(&self, image: &ReadableImage, limit: usize) -> Result<Tags, RegistryError> {
         self.find(image, Tags { tags: ["6", "7"].iter().take(limit).map(|tag| (*tag).to_owned()).collect(), complete: limit >= 2 })
     }
+
+    async fn search(&self, term: &str, limit: u32) -> Result<Arc<SearchResults>, HubError> {
+        self.0.lock().unwrap().push(format!("search {term} {limit}"));
+        match term {
+            "down" => Err(HubError::Unavailable { word: "rate-limited", reason: "hub-v4: later".to_owned() }),
+            "slow" => Err(HubError::Timeout("engine: no answer".to_owned())),
+            _ => Ok(Arc::new(SearchResults { provider: "hub-v2", repositories: ["redis", "grafana/grafana"].map(repository).to_vec() })),
+        }
+    }
+
+    async fn hub_tags(&self, image: &ReadableImage, limit: u32) -> Result<Arc<Vec<String>>, HubError> {
+        self.0.lock().unwrap().push(format!("hub tags {} {limit}", image.reference()));
+        match image.reference().path() {
+            "library/redis" => Ok(Arc::new(vec!["7".to_owned(), "6".to_owned()])),
+            "down/a" => Err(HubError::Unavailable { word: "unreachable", reason: "no route".to_owned() }),
+            "slow/a" => Err(HubError::Timeout("no answer".to_owned())),
+            _ => Err(HubError::NotFound),
+        }
+    }
+
+    async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, CatalogError> {
+        match name {
+            "mine" => Ok(Arc::new(Catalog { entries: vec![template()], skipped: 2 })),
+            "down" => Err(CatalogError::Unavailable { word: "unreachable", reason: "no route".to_owned() }),
+            "slow" => Err(CatalogError::Timeout("no answer".to_owned())),
+            _ => Err(CatalogError::NotFound),
+        }
+    }
+}
+
+fn repository(name: &str) -> HubRepository {
+    HubRepository {
+        name: name.to_owned(),
+        description: format!("about {name}"),
+        stars: 7,
+        official: name == "redis",
+        trusted: name != "redis",
+    }
+}
+
+fn template() -> Entry {
+    let text = |text: &str| text.to_owned();
+    Entry {
+        kind: Kind::Lxc,
+        name: text("debian-trixie"),
+        version: text("13"),
+        title: text("Debian"),
+        description: text("A distribution."),
+        architecture: text("arm64"),
+        icon: text("i"),
+        location: text("l"),
+        size: Some(5),
+        archive_url: Some(text("https://mirror.example/a.tar.xz")),
+        archive_digest: Some(text("sha256:1")),
+    }
 }
 
 /// One plugin, in the middle of one request.
@@ -95,7 +155,7 @@ impl Plugin {
     }
 }
 
-const FUNCTIONS: [&str; 7] = [
+const FUNCTIONS: [&str; 10] = [
     "references.resolve",
     "digests-read.heads",
     "digests-read.last-quota",
@@ -103,7 +163,12 @@ const FUNCTIONS: [&str; 7] = [
     "manifests-read.fetch-platform",
     "manifests-read.fetch-config",
     "tags-read.list",
+    "hub-read.search",
+    "hub-read.tags",
+    "catalog-read.list",
 ];
+/// Those that are asked about a repository of any registry.
+const OF_REPOSITORIES: &[&str] = FUNCTIONS.split_at(7).0;
 
 /// What `function` answers to a question about `reference`.
 async fn outcome(plugin: &mut Plugin, function: &str, reference: &str) -> Result<(), Error> {
@@ -116,14 +181,17 @@ async fn outcome(plugin: &mut Plugin, function: &str, reference: &str) -> Result
         "manifests-read.fetch" => manifests_read::Host::fetch(&mut room, reference).await.map(drop),
         "manifests-read.fetch-platform" => manifests_read::Host::fetch_platform(&mut room, reference, platform()).await.map(drop),
         "manifests-read.fetch-config" => manifests_read::Host::fetch_config(&mut room, reference, platform()).await.map(drop),
-        _ => tags_read::Host::list(&mut room, reference, 10).await.map(drop),
+        "tags-read.list" => tags_read::Host::list(&mut room, reference, 10).await.map(drop),
+        "hub-read.search" => hub_read::Host::search(&mut room, reference, 10).await.map(drop),
+        "hub-read.tags" => hub_read::Host::tags(&mut room, reference, 10).await.map(drop),
+        _ => catalog_read::Host::list(&mut room, reference).await.map(drop),
     }
 }
 
 #[tokio::test]
 async fn each_function_has_its_word_for_what_goes_wrong() {
     let down = Error::Unavailable("unreachable: the registry is not reachable: connection refused".to_owned());
-    for function in &FUNCTIONS[1..] {
+    for function in &OF_REPOSITORIES[1..] {
         let of = |grant: &'static str, reference: &'static str| async move { outcome(&mut Plugin::with(grant), function, reference).await };
         assert!(of(EVERYTHING, "redis:7").await.is_ok(), "{function}");
         assert!(matches!(of(EVERYTHING, "Redis").await, Err(Error::Invalid(_))), "{function}");
@@ -137,6 +205,64 @@ async fn each_function_has_its_word_for_what_goes_wrong() {
             assert_eq!(format!("{:?}", of(EVERYTHING, "down.example/a").await), format!("{:?}", Err::<(), _>(&down)), "{function}");
         }
     }
+}
+
+#[tokio::test]
+async fn docker_hub_and_catalogues_have_their_words_too() {
+    let rows = [
+        ("hub-read.search", "redis", "Ok(())"),
+        ("hub-read.search", " \t", "Err(Error::Invalid(\"the term is empty\"))"),
+        ("hub-read.search", "down", "Err(Error::Unavailable(\"rate-limited: hub-v4: later\"))"),
+        ("hub-read.search", "slow", "Err(Error::Timeout)"),
+        ("hub-read.tags", "redis:6", "Ok(())"),
+        ("hub-read.tags", "gone/a", "Err(Error::NotFound)"),
+        ("hub-read.tags", "Redis", "Err(Error::Invalid(\"`Redis` is no image reference\"))"),
+        ("hub-read.tags", "ghcr.io/a/b", "Err(Error::Invalid(\"`ghcr.io/a/b` is no repository of Docker Hub\"))"),
+        ("hub-read.tags", "a/b/c", "Err(Error::Invalid(\"`a/b/c` is no repository of Docker Hub\"))"),
+        ("hub-read.tags", "down/a", "Err(Error::Unavailable(\"unreachable: no route\"))"),
+        ("hub-read.tags", "slow/a", "Err(Error::Timeout)"),
+        ("catalog-read.list", "mine", "Ok(())"),
+        ("catalog-read.list", "", "Err(Error::NotFound)"),
+        ("catalog-read.list", "../mine", "Err(Error::NotFound)"),
+        ("catalog-read.list", "down", "Err(Error::Unavailable(\"unreachable: no route\"))"),
+        ("catalog-read.list", "slow", "Err(Error::Timeout)"),
+    ];
+    for (function, argument, expected) in rows {
+        let found = outcome(&mut Plugin::with(EVERYTHING), function, argument).await;
+        assert_eq!(format!("{found:?}"), expected, "{function} {argument}");
+        assert!(matches!(outcome(&mut Plugin::with(OTHERS), function, argument).await, Err(Error::Denied)), "{function}");
+    }
+    assert!(matches!(outcome(&mut Plugin::with(EVERYTHING), "hub-read.search", &"a".repeat(257)).await, Err(Error::Invalid(_))));
+    assert!(outcome(&mut Plugin::with(EVERYTHING), "hub-read.search", &"a".repeat(256)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_search_finds_is_narrowed_by_the_grant_and_nothing_of_it_is_a_refusal() {
+    let mut plugin = Plugin::with("allow = [\"hub.read\"]\nrepositories = [\"docker.io/grafana/*\"]");
+    let found = hub_read::Host::search(&mut plugin.registry(), " graf ".to_owned(), 5).await.unwrap();
+    assert_eq!((found.provider.as_str(), found.repositories.len()), ("hub-v2", 1));
+    let hub_read::HubRepository { name, description, stars, official, trusted } = &found.repositories[0];
+    assert_eq!(
+        (name.as_str(), description.as_str(), *stars, *official, *trusted),
+        ("grafana/grafana", "about grafana/grafana", 7, false, true)
+    );
+    assert_eq!((plugin.denials.count(), plugin.registries.0.lock().unwrap().as_slice()), (0, ["search graf 5".to_owned()].as_slice()));
+    assert!(matches!(outcome(&mut plugin, "hub-read.tags", "redis").await, Err(Error::Denied)));
+    assert_eq!((plugin.denials.count(), plugin.registries.0.lock().unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_entry_of_a_catalogue_comes_whole() {
+    let mut plugin = Plugin::with("allow = [\"catalog.read\"]\nrepositories = []");
+    let catalog = catalog_read::Host::list(&mut plugin.registry(), "mine".to_owned()).await.unwrap();
+    let [entry] = catalog.entries.as_slice() else { panic!("{:?}", catalog.entries) };
+    let texts = [&entry.name, &entry.version, &entry.title, &entry.description, &entry.architecture, &entry.icon, &entry.location];
+    assert_eq!(texts, ["debian-trixie", "13", "Debian", "A distribution.", "arm64", "i", "l"]);
+    assert_eq!((entry.kind, entry.size, catalog.skipped), (catalog_read::CatalogKind::Lxc, Some(5), 2));
+    assert_eq!(
+        (entry.archive_url.as_deref(), entry.archive_digest.as_deref()),
+        (Some("https://mirror.example/a.tar.xz"), Some("sha256:1"))
+    );
 }
 
 #[tokio::test]
@@ -202,8 +328,11 @@ async fn a_platform_is_the_hosts_own_or_one_that_can_be_one() {
 const GRANTS: [(&str, &str); 4] = [
     ("nobody", ""),
     ("checker", "allow = [\"digests.read\"]"),
-    ("search", "allow = [\"manifests.read\", \"tags.read\"]\nrepositories = [\"docker.io/**\"]"),
-    ("elsewhere", "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]\nrepositories = [\"registry.local/**\"]"),
+    ("search", "allow = [\"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]\nrepositories = [\"docker.io/**\"]"),
+    (
+        "elsewhere",
+        "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]\nrepositories = [\"registry.local/**\"]",
+    ),
 ];
 
 #[tokio::test]
@@ -215,7 +344,8 @@ async fn the_golden_table_is_what_the_grants_allow() {
     for function in FUNCTIONS {
         let _ = write!(table, "{:<42}", format!("registry.{function}"));
         for (name, grant) in GRANTS {
-            let mark = match outcome(&mut Plugin::with(grant), function, "redis:7").await {
+            let argument = if function == "catalog-read.list" { "mine" } else { "redis:7" };
+            let mark = match outcome(&mut Plugin::with(grant), function, argument).await {
                 Ok(()) => '✔',
                 Err(Error::Denied) => '✘',
                 Err(_) => '?',
@@ -246,5 +376,5 @@ fn every_word_of_the_grant_links_an_interface() {
         .filter_map(|interface| interface.power)
         .map(|power| (power, Plugin::with(EVERYTHING).room.grant.has(power)))
         .collect();
-    assert_eq!(words, BTreeMap::from([("digests.read", true), ("manifests.read", true), ("tags.read", true)]));
+    assert_eq!(words, BTreeMap::from(["catalog.read", "digests.read", "hub.read", "manifests.read", "tags.read"].map(|word| (word, true))));
 }

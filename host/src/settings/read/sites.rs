@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{check_name, config};
+use super::{catalogs, check_name, config};
 use crate::capability::Grants;
 use crate::settings::limits::Limits;
 use crate::settings::location::{Located, Location};
@@ -36,6 +36,7 @@ impl Sites {
             check_unique(section, "site", name, &mut self.names);
         }
         let hosts = self.read_hosts(section, name.as_ref());
+        let catalogs = section.section("catalog").map(|mut catalogs| catalogs::read(&mut catalogs)).unwrap_or_default();
         let mut names = BTreeMap::new();
         let mut plugins = Vec::new();
         for mut plugin in section.sections("plugin") {
@@ -43,7 +44,7 @@ impl Sites {
             self.engines.extend(read.engines);
             plugins.extend(read.settings);
         }
-        self.settings.extend(name.map(|name| SiteSettings { name, hosts, plugins }));
+        self.settings.extend(name.map(|name| SiteSettings { name, hosts, catalogs, plugins }));
     }
 
     fn read_hosts(&mut self, section: &mut Section<'_>, site: Option<&Located<String>>) -> Vec<String> {

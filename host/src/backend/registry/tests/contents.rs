@@ -1,6 +1,6 @@
 //! Manifests, configurations and tags.
 
-use super::scripted::{Asked, INDEX, MANIFEST};
+use super::super::scripted::{Asked, INDEX, MANIFEST};
 use super::*;
 use crate::backend::registry::manifest::Hasher;
 use serde_json::json;

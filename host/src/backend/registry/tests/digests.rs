@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::scripted::MANIFEST;
+use super::super::scripted::MANIFEST;
 use super::*;
 
 #[tokio::test]

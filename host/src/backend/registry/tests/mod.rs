@@ -2,16 +2,15 @@
 
 mod contents;
 mod digests;
-mod scripted;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::scripted::{Answer, Scripted};
 use super::*;
 use crate::settings::{CredentialSource, SecretSource};
-use scripted::{Answer, Scripted};
 
 /// Everything that was counted.
 #[derive(Default)]

@@ -15,26 +15,26 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// What a registry asks for.
-pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A request as it arrived.
-pub(super) struct Asked {
-    pub(super) method: String,
+pub(crate) struct Asked {
+    pub(crate) method: String,
     /// Path and query.
-    pub(super) target: String,
-    pub(super) headers: HeaderMap,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Asked {
     /// The field `name`; empty if it is not there.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 /// What is answered: never, if it hangs.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
@@ -42,33 +42,33 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn status(status: u16) -> Answer {
+    pub(crate) fn status(status: u16) -> Answer {
         Answer { status, headers: Vec::new(), body: Bytes::new(), hangs: false }
     }
 
-    pub(super) fn never() -> Answer {
+    pub(crate) fn never() -> Answer {
         Answer { hangs: true, ..Answer::status(500) }
     }
 
     /// A manifest's head, or the manifest.
-    pub(super) fn manifest(digest: &str) -> Answer {
+    pub(crate) fn manifest(digest: &str) -> Answer {
         Answer::status(200).with("content-type", MANIFEST).with("docker-content-digest", digest)
     }
 
-    pub(super) fn with(mut self, name: &str, value: &str) -> Answer {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Answer {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub(super) fn body(mut self, body: impl Into<Bytes>) -> Answer {
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Answer {
         self.body = body.into();
         self
     }
 }
 
 /// A running server. Dropping it ends it.
-pub(super) struct Scripted {
-    pub(super) address: SocketAddr,
+pub(crate) struct Scripted {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -76,7 +76,7 @@ pub(super) struct Scripted {
 
 impl Scripted {
     /// A server that answers with what `script` makes of each request.
-    pub(super) async fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Scripted {
+    pub(crate) async fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
@@ -113,16 +113,16 @@ impl Scripted {
     }
 
     /// What was asked so far: `HEAD /v2/a/manifests/latest`.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 
     /// How many of the requests begin with `prefix`.
-    pub(super) fn count(&self, prefix: &str) -> usize {
+    pub(crate) fn count(&self, prefix: &str) -> usize {
         self.asked().iter().filter(|asked| asked.starts_with(prefix)).count()
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
