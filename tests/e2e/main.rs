@@ -8,6 +8,7 @@ mod commands;
 mod deployments;
 mod docker;
 mod engine_away;
+mod hub_search;
 mod images;
 mod logs;
 mod many;
