@@ -55,6 +55,20 @@ fn a_grant_that_nothing_asks_for_is_a_warning() {
 }
 
 #[test]
+fn a_file_that_the_configuration_names_and_that_cannot_be_used_is_named_with_its_place() {
+    let site = one_plugin(HELLO, "[site.plugin.grants.docker]\nallow = [\"containers.read\"]");
+    let tables = "[registry.\"registry.local\"]\nca_file = \"ca.pem\"";
+    let catalogs = "[site.catalog.official]\nfile = \"official.json\"\n[site.catalog.ours]\nurl = \"https://catalogs.local/ours.json\"";
+    let lines = [
+        "wharf.toml:7:11: failed to read `ca_file` `ca.pem`: ",
+        "help: write the path of a file with certificates in PEM, relative to the file that this stands in",
+        "failed to read the catalogue `official` from `official.json`: there is no such file",
+        "wharf.toml: 2 mistakes",
+    ];
+    check(&format!("{tables}\n{site}{catalogs}"), false, &lines);
+}
+
+#[test]
 fn every_plugin_that_would_not_be_served_is_named() {
     let configuration = format!(
         "{}{}{}{}",

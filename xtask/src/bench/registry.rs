@@ -166,7 +166,7 @@ source = \"{component}\"
 mount = \"/\"
 
 [site.plugin.grants.registry]
-allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]
+allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]
 "
     )
 }

@@ -18,7 +18,7 @@ use moka::future::Cache;
 use serde_json::Value;
 use url::Url;
 
-use crate::backend::engine::{Engine, EngineError};
+use crate::backend::engine::{Engine, EngineAddress, EngineError};
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::{DocumentError, Registries, Wanted};
 use crate::settings::{DockerHubSettings, SearchProvider};
@@ -158,7 +158,7 @@ struct State {
 struct Question {
     term: String,
     limit: u32,
-    engine: Option<String>,
+    engine: Option<EngineAddress>,
 }
 
 /// The engine that searches for one plugin, if Docker Hub's own searches do not.
@@ -224,8 +224,8 @@ impl Hub {
     pub(crate) async fn search(&self, term: &str, limit: u32, engine: Option<&SearchEngine>) -> Result<Arc<SearchResults>, HubError> {
         let state = self.0.state.load_full();
         let limit = limit.min(MAX_REPOSITORIES);
-        let identity = engine.map(|engine| engine.engine.identity());
-        let question = Question { term: term.to_owned(), limit, engine: identity };
+        let address = engine.map(|engine| engine.engine.address().clone());
+        let question = Question { term: term.to_owned(), limit, engine: address };
         let found = state.searches.try_get_with(question, self.ask_in_turn(&state, term, limit, engine)).await;
         found.map_err(|error| HubError::clone(&error))
     }

@@ -13,11 +13,6 @@ const HUB: &str = "docker.io";
 pub(crate) const MAX_RESULTS: u32 = 100;
 
 impl Engine {
-    /// What tells this engine from others: where it is.
-    pub(crate) fn identity(&self) -> String {
-        format!("{:?}", self.address)
-    }
-
     /// `GET /images/search`: a JSON array of at most `limit` repositories, which must be from 1 to [`MAX_RESULTS`]. `index` is `host` or `host:port` of the index that is searched; none is Docker Hub.
     pub(crate) async fn search_images(&self, index: Option<&str>, term: &str, limit: u32) -> Result<Bytes, EngineError> {
         let mut query = Query::new();

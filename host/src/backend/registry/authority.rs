@@ -138,7 +138,7 @@ impl Authority {
     ///
     /// [`RegistryError::Credentials`].
     pub(super) async fn credential(&self) -> Result<Option<Credential>, RegistryError> {
-        let source = self.wire.tables.get(&self.name).or_else(|| self.wire.table(&self.base)).and_then(|table| table.credentials.as_ref());
+        let source = self.wire.table_of_registry(&self.name).and_then(|table| table.credentials.as_ref());
         let Some(source) = source else { return Ok(None) };
         let mut kept = self.credential.lock().await;
         if let Some((_, credential)) = kept.as_ref().filter(|(read, _)| read.elapsed() < CREDENTIAL_LIFE) {

@@ -120,25 +120,30 @@ impl Wire {
         self.table(url).or_else(|| self.tables.values().find(is_endpoint))
     }
 
+    /// The table of the registry `name`, as references have it.
+    pub(super) fn table_of_registry(&self, name: &str) -> Option<&RegistrySettings> {
+        self.tables.get(name).or_else(|| self.table(&Url::parse(&format!("https://{name}/")).ok()?))
+    }
+
     /// Where the registry `name` answers: `https://ghcr.io/`, or what its table says.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Unreachable`] when the name is none for a host.
     pub(super) fn base(&self, name: &str) -> Result<Url, RegistryError> {
+        let table = self.table_of_registry(name);
+        if let Some(endpoint) = table.and_then(|table| table.endpoint.clone()) {
+            return Ok(endpoint);
+        }
         let host = if name == HUB { HUB_HOST } else { name };
         let no_host = |error: url::ParseError| RegistryError::Unreachable(format!("`{name}` is no host: {error}"));
         let plain = Url::parse(&format!("http://{host}/")).map_err(no_host)?;
         let encrypted = Url::parse(&format!("https://{host}/")).map_err(no_host)?;
-        let table = self.tables.get(name).or_else(|| self.table(&encrypted));
-        if let Some(endpoint) = table.and_then(|table| table.endpoint.clone()) {
-            return Ok(endpoint);
-        }
         Ok(if may_be_plain(table, &plain) { plain } else { encrypted })
     }
 
     /// Where `letter` goes.
-    fn origin(&self, letter: &Letter) -> Result<Origin, RegistryError> {
+    pub(super) fn origin(&self, letter: &Letter) -> Result<Origin, RegistryError> {
         let url = &letter.url;
         let table = self.table_of_server(url);
         let is_written = letter.written.as_ref().is_some_and(|written| written.origin() == url.origin());

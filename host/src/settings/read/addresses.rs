@@ -8,14 +8,22 @@ use crate::settings::section::Section;
 
 /// The address that `written`, at `key`, is: of the scheme `http` or `https`, without a name, a password or a fragment.
 pub(super) fn web_address(section: &Section<'_>, key: &str, written: &Located<String>) -> Option<Url> {
-    let url = Url::parse(&written.value).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let remedy = match &url {
-        None => "write one such as `https://hub.example`",
-        Some(url) if !url.username().is_empty() || url.password().is_some() => "leave out the name and the password: it is asked without",
-        Some(url) if url.fragment().is_some() => "leave out what follows the `#`",
+    let url = Url::parse(&written.value).ok();
+    let key = quoted(key);
+    let (message, remedy) = match &url {
+        // Not repeated: it is the one place where somebody writes a password into an address.
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            (format!("{key} has a name or a password in it"), "leave them out: it is asked without")
+        }
+        Some(url) if !matches!(url.scheme(), "http" | "https") => {
+            (format!("{key}: unknown scheme {}", quoted(url.scheme())), "write an address that begins with `https://` or `http://`")
+        }
+        Some(url) if url.fragment().is_some() => {
+            (format!("{key}: {} has a fragment", quoted(&written.value)), "leave out what follows the `#`")
+        }
         Some(_) => return url,
+        None => (format!("{key}: {} is no address", quoted(&written.value)), "write one such as `https://hub.example`"),
     };
-    let message = format!("{}: {} is not an address that can be asked", quoted(key), quoted(&written.value));
     section.mistake(&written.at, message, Some(remedy.to_owned()));
     None
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::settings::document::Found;
-use crate::settings::{CredentialSource, Isolation, LogFormat, SecretSource};
+use crate::settings::{CatalogSource, CredentialSource, Isolation, LogFormat, SearchProvider, SecretSource};
+use url::Url;
 
 mod any_input;
 mod mistakes;
@@ -38,11 +39,22 @@ plain_http = false
 [registry."index.docker.io"]
 docker_config = "config.json"
 docker_config_helpers = true
+endpoint = "https://mirror.local"
 [registry.localhost]
 identity_token = { secret_env = "TOKEN" }
+[docker_hub]
+search = ["engine", "v2"]
+search_v4 = "http://hub.local:8000/v4"
+search_v2 = "https://hub.local"
+tags = "https://tags.local/"
+engine_index = "127.0.0.1:5099"
 [[site]]
 name = "plant-a"
 hosts = ["Plant-A.local", "[2001:db8::1]"]
+[site.catalog.official]
+file = "catalogs/official.json"
+[site.catalog.ours]
+url = "http://catalogs.local/ours?format=json"
 [[site.plugin]]
 name = "deployments"
 source = "plugins/deployments.wasm"
@@ -127,6 +139,20 @@ fn every_key_is_read() {
     assert_eq!(registry.credentials, Some(CredentialSource::Password { username: "ci".to_owned(), password }));
     let config = CredentialSource::DockerConfig { path: "config.json".into(), helpers: true };
     assert_eq!(settings.registries["docker.io"].credentials, Some(config));
+    assert_eq!(settings.registries["docker.io"].endpoint.as_ref().map(Url::as_str), Some("https://mirror.local/"));
+    let ca_files: Vec<_> = settings.ca_files.iter().map(|file| format!("{} {}", file.value.display(), file.at)).collect();
+    assert_eq!(ca_files, ["ca.pem wharf.toml:19:11"]);
+    let hub = &settings.docker_hub;
+    assert_eq!(
+        (hub.search.as_slice(), hub.engine_index.as_deref()),
+        (&[SearchProvider::Engine, SearchProvider::V2][..], Some("127.0.0.1:5099"))
+    );
+    let addresses = [hub.search_v4.as_str(), hub.search_v2.as_str(), hub.tags.as_str()];
+    assert_eq!(addresses, ["http://hub.local:8000/v4", "https://hub.local/", "https://tags.local/"]);
+    let catalogs = &settings.sites[0].catalogs;
+    assert_eq!(catalogs["official"].value, CatalogSource::File("catalogs/official.json".into()));
+    assert_eq!(catalogs["ours"].value, CatalogSource::Url("http://catalogs.local/ours?format=json".parse().unwrap()));
+    assert_eq!((catalogs.len(), settings.sites[1].catalogs.len()), (2, 0));
     let token = CredentialSource::IdentityToken(SecretSource::Env("TOKEN".to_owned()));
     assert_eq!(settings.registries["localhost"].credentials, Some(token));
     let plugin = &settings.sites[0].plugins[0];
@@ -134,7 +160,7 @@ fn every_key_is_read() {
     assert_eq!(plugin.sha256.as_deref().unwrap(), "abcdef".repeat(10) + "abcd");
     assert_eq!((plugin.mount.value.as_str(), plugin.isolation), ("/api", Isolation::Request));
     assert_eq!((plugin.limits.memory_mib, plugin.limits.queue, plugin.limits.concurrency), (128, 0, 64));
-    assert_eq!(plugin.at.to_string(), "wharf.toml:29:1");
+    assert_eq!(plugin.at.to_string(), "wharf.toml:40:1");
 }
 
 #[test]
@@ -149,9 +175,9 @@ fn settings_of_a_plugin_become_json_in_the_order_of_the_file_and_without_the_sec
     let file = SecretSource::File("secrets/password".into());
     assert_eq!(secrets, [("password".to_owned(), file), ("token".to_owned(), SecretSource::Env("TOKEN".to_owned()))]);
     let places: Vec<_> = config.places.iter().map(|(pointer, at)| format!("{pointer} {}:{}", at.line, at.column)).collect();
-    let expected = [" 36:1", "/a~1b~0c 45:11", "/big 38:7", "/list 42:8", "/list/0 42:9", "/list/1 42:12", "/list/1/a 42:18"];
+    let expected = [" 47:1", "/a~1b~0c 56:11", "/big 49:7", "/list 53:8", "/list/0 53:9", "/list/1 53:12", "/list/1/a 53:18"];
     assert_eq!(places[..7], expected);
-    assert_eq!(places[7..], ["/network 37:11", "/on 40:6", "/password 43:12", "/ratio 39:9", "/since 41:9", "/token 44:9"]);
+    assert_eq!(places[7..], ["/network 48:11", "/on 51:6", "/password 54:12", "/ratio 50:9", "/since 52:9", "/token 55:9"]);
 }
 
 #[test]
@@ -176,6 +202,10 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((server.data_dir.as_path(), server.shutdown_grace_secs), (Path::new("wharf-data"), 30));
     assert_eq!((server.log_format, server.log_filter.as_str()), (LogFormat::Pretty, "info"));
     assert_eq!(settings.engines["default"].url, "unix:///var/run/docker.sock");
+    let hub = settings.docker_hub;
+    assert_eq!(hub.search, [SearchProvider::V4, SearchProvider::V2, SearchProvider::Engine]);
+    assert_eq!([hub.search_v4, hub.search_v2, hub.tags].map(String::from), ["https://hub.docker.com/"; 3]);
+    assert_eq!((hub.engine_index, settings.sites[0].catalogs.len(), settings.ca_files.len()), (None, 0, 0));
 }
 
 #[test]

@@ -4,14 +4,15 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wharf_sdk::registry::{Error, digests_read, manifests_read, problem, references, tags_read};
+use wharf_sdk::registry::catalog_read::CatalogEntry;
+use wharf_sdk::registry::{Error, catalog_read, digests_read, hub_read, manifests_read, problem, references, tags_read};
 use wharf_sdk::{Description, Plugin, Request, Response, Router};
 
 struct Registry;
 
 impl Plugin for Registry {
     fn describe() -> Description {
-        Description::new().wants("registry", &["digests.read", "manifests.read", "tags.read"])
+        Description::new().wants("registry", &["digests.read", "manifests.read", "tags.read", "hub.read", "catalog.read"])
     }
 
     fn routes() -> Router {
@@ -27,6 +28,8 @@ struct Arguments {
     reference: String,
     platform: Option<String>,
     limit: u32,
+    term: String,
+    name: String,
 }
 
 fn call(request: &Request) -> Response {
@@ -57,6 +60,18 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
         "tags-read.list" => {
             let found = tags_read::list(reference, arguments.limit)?;
             json!({"tags": found.tags, "complete": found.complete})
+        }
+        "hub-read.search" => {
+            let found = hub_read::search(&arguments.term, arguments.limit)?;
+            let repository =
+                |found: hub_read::HubRepository| json!([found.name, found.description, found.stars, found.official, found.trusted]);
+            json!({"provider": found.provider, "found": found.repositories.into_iter().map(repository).collect::<Vec<_>>()})
+        }
+        "hub-read.tags" => json!(hub_read::tags(reference, arguments.limit)?),
+        "catalog-read.list" => {
+            let catalog = catalog_read::list(&arguments.name)?;
+            let entry = |entry: CatalogEntry| json!([format!("{:?}", entry.kind), entry.name, entry.version, entry.title, entry.size]);
+            json!({"entries": catalog.entries.into_iter().map(entry).collect::<Vec<_>>(), "skipped": catalog.skipped})
         }
         _ => json!("no such function"),
     })

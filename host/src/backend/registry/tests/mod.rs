@@ -2,6 +2,7 @@
 
 mod contents;
 mod digests;
+mod endpoints;
 mod tokens;
 
 use std::collections::BTreeMap;

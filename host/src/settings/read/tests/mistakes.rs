@@ -415,7 +415,7 @@ fn a_registry_has_a_host_and_one_name_in_which_it_is_asked() {
             "wharf.toml:3:18: `identity_token`: expected where a secret is kept, found a string\n    help: write `identity_token = { secret_file = \"path\" }` or `identity_token = { secret_env = \"NAME\" }`",
             "wharf.toml:4:17: `docker_config` is empty\n    help: write the path of a file",
             "wharf.toml:5:14: `plain_http` and `ca_file` exclude each other\n    help: take out the one that is wrong",
-            "wharf.toml:7:1: unknown key `token` in `[registry.r.example]`\n    help: known keys: `username`, `password`, `identity_token`, `docker_config`, `docker_config_helpers`, `ca_file`, `plain_http`",
+            "wharf.toml:7:1: unknown key `token` in `[registry.r.example]`\n    help: known keys: `username`, `password`, `identity_token`, `docker_config`, `docker_config_helpers`, `ca_file`, `plain_http`, `endpoint`",
         ],
     );
     check_top(
@@ -424,6 +424,62 @@ fn a_registry_has_a_host_and_one_name_in_which_it_is_asked() {
             "wharf.toml:1:1: `docker_config_helpers` without `docker_config`\n    help: it says whether the programs may be run that the file `docker_config` names",
             "wharf.toml:1:1: `password` without `username`\n    help: add `username = \"…\"`",
             "wharf.toml:2:27: `secret_env`: `A=B` cannot be the name of an environment variable\n    help: write the variable's name, not its value",
+        ],
+    );
+}
+
+#[test]
+fn an_endpoint_is_a_server_and_unencrypted_only_where_that_is_meant() {
+    check_top(
+        "[registry.a]\nendpoint = \"mirror.local\"\n[registry.b]\nendpoint = \"https://mirror.local/hub\"\n[registry.c]\nendpoint = \"http://mirror.local\"\n[registry.d]\nendpoint = \"http://mirror.local\"\nplain_http = false\n[registry.e]\nendpoint = \"http://127.0.0.1:5000\"\nca_file = \"ca.pem\"",
+        &[
+            "wharf.toml:2:12: `endpoint`: `mirror.local` is no address\n    help: write one such as `https://hub.example`",
+            "wharf.toml:4:12: `endpoint`: `https://mirror.local/hub` has a path\n    help: leave out the path: a registry answers below `/v2/` of its server",
+            "wharf.toml:6:12: `endpoint` is not encrypted\n    help: begin it with `https://`, or add `plain_http = true`",
+            "wharf.toml:8:12: `endpoint` is not encrypted, and `plain_http` is `false`\n    help: take out the one that is wrong",
+            "wharf.toml:11:12: `endpoint` without encryption and `ca_file` exclude each other\n    help: take out the one that is wrong",
+        ],
+    );
+    check_top(
+        "[registry.a]\nendpoint = \"http://mirror.local\"\nplain_http = true\n[registry.b]\nendpoint = \"http://localhost:5000\"",
+        &[],
+    );
+}
+
+#[test]
+fn docker_hub_has_providers_and_addresses_and_is_written_once() {
+    check_top(
+        "[docker_hub]\nsearch = [\"v5\", \"v2\", \"v2\", \"engines\"]\nsearch_v4 = \"ftp://hub.example\"\nsearch_v2 = \"https://me:pw@hub.example\"\ntags = \"https://hub.example/?a=b\"\nengine_index = \"hub\"\nindex = 1",
+        &[
+            "wharf.toml:2:11: `search`: there is no provider `v5`\n    help: did you mean `v4`?",
+            "wharf.toml:2:23: `search`: `v2` is there twice\n    help: name it once",
+            "wharf.toml:2:29: `search`: there is no provider `engines`\n    help: did you mean `engine`?",
+            "wharf.toml:3:13: `search_v4`: unknown scheme `ftp`\n    help: write an address that begins with `https://` or `http://`",
+            "wharf.toml:4:13: `search_v2` has a name or a password in it\n    help: leave them out: it is asked without",
+            "wharf.toml:5:8: `tags`: `https://hub.example/?a=b` has a query\n    help: leave out what follows the `?`: the host adds its own",
+            "wharf.toml:6:16: `engine_index`: `hub` is not an index that an engine knows as one\n    help: write its host with a dot or a port in it, such as `127.0.0.1:5000`, without a scheme",
+            "wharf.toml:7:1: unknown key `index` in `[docker_hub]`\n    help: known keys: `search`, `search_v4`, `search_v2`, `tags`, `engine_index`",
+        ],
+    );
+    check_files(
+        &[("wharf.toml", b"include = [\"b.toml\"]\n[docker_hub]\n[[site]]\nname = \"a\""), ("b.toml", b"[docker_hub]")],
+        &["b.toml:1:1: `[docker_hub]` is already at wharf.toml:2:1\n    help: write it once"],
+    );
+    check_top("[docker_hub]\nsearch = []", &[]);
+}
+
+#[test]
+fn a_catalogue_is_in_one_place() {
+    check(
+        "[[site]]\nname = \"a\"\n[site.catalog.One]\nfile = \"a.json\"\n[site.catalog.two]\n[site.catalog.three]\nfile = \"a.json\"\nurl = \"https://a.example\"\n[site.catalog.four]\nfile = \"\"\n[site.catalog.five]\nurl = \"a.json\"\n[site.catalog.six]\nurl = \"https://a.example/#x\"\npath = 1",
+        &[
+            "wharf.toml:3:1: `One` cannot be the name of a catalogue\n    help: a name has at most 63 of the characters a-z, 0-9 and `-`, and does not begin with `-`",
+            "wharf.toml:5:1: neither `file` nor `url`\n    help: a catalogue is in one place: write `file = \"catalog.json\"` or `url = \"https://…\"`",
+            "wharf.toml:6:1: `file` and `url` exclude each other\n    help: a catalogue is in one place: write `file = \"catalog.json\"` or `url = \"https://…\"`",
+            "wharf.toml:10:8: `file` is empty\n    help: write the path of a file",
+            "wharf.toml:12:7: `url`: `a.json` is no address\n    help: write one such as `https://hub.example`",
+            "wharf.toml:14:7: `url`: `https://a.example/#x` has a fragment\n    help: leave out what follows the `#`",
+            "wharf.toml:15:1: unknown key `path` in `[site.catalog.six]`\n    help: known keys: `file`, `url`",
         ],
     );
 }
