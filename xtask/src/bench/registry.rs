@@ -79,7 +79,7 @@ pub(crate) fn registry(json: Option<&Path>, rounds: usize, stop: &Stop) -> anyho
 
     step(&format!("two registries with {IMAGES} repositories each"));
     let repositories: Vec<String> = (0..IMAGES).map(|number| format!("bench/image-{number:03}")).collect();
-    let (open, closed) = (Registry::start(false)?, Registry::start(true)?);
+    let (open, closed) = (Registry::start_fast(false)?, Registry::start_fast(true)?);
     for registry in [&open, &closed] {
         push(registry, &repositories, stop)?;
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -22,6 +22,8 @@ use tokio::task::JoinSet;
 pub(super) const DELAY: Duration = Duration::from_millis(20);
 /// How many requests the registry has at once.
 const REGISTRY_CONNECTIONS: usize = 64;
+/// How many connections may wait to be accepted. With the usual 128, some of hundreds that come at once would be dropped, and tried again a second later.
+const BACKLOG: u32 = 4096;
 /// The longest head. That of a request for a token names all repositories.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// The token that is good.
@@ -97,7 +99,10 @@ impl SlowProxy {
     ///
     /// There is no free port.
     pub(super) fn start(runtime: &Handle, registry: SocketAddr, gate: Gate) -> anyhow::Result<SlowProxy> {
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let _context = runtime.enter();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             registry,
