@@ -7,6 +7,7 @@
 mod commands;
 mod deployments;
 mod docker;
+mod docker_hub;
 mod engine_away;
 mod hub_search;
 mod images;
