@@ -11,7 +11,8 @@ use wharf_harness::fake_engine::{Answer, FakeEngine};
 use crate::in_process::{InProcess, eventually, host, logged, one_plugin};
 use wharf_tests::guests::DOCKER;
 
-const ALL: [&str; 11] = [
+/// Every power.
+pub const ALL: [&str; 16] = [
     "containers.read",
     "containers.env",
     "containers.logs",
@@ -20,6 +21,11 @@ const ALL: [&str; 11] = [
     "containers.remove",
     "images.read",
     "images.pull",
+    "images.remove",
+    "images.prune",
+    "distribution.read",
+    "operations.read",
+    "operations.cancel",
     "networks.read",
     "volumes.read",
     "system.read",
@@ -42,7 +48,8 @@ fn engine_with(answer: Answer) -> FakeEngine {
     let container = format!(r#"{{"Id":"{}","Name":"/web","State":{{"Status":"running"}},"Config":{{"Tty":true}}}}"#, "a".repeat(64));
     let script = move |line: &str| match line {
         "GET /containers/web/json" => Answer::json(200, &container),
-        line if line.contains("/logs?") || line.starts_with("POST /images/create") => answer.clone(),
+        line if ["POST /images/create", "DELETE /containers/"].iter().any(|act| line.starts_with(act)) => answer.clone(),
+        line if line.contains("/logs?") => answer.clone(),
         _ => Answer::json(404, "{}"),
     };
     FakeEngine::start(script).unwrap()
@@ -59,10 +66,14 @@ fn check(host: &InProcess, function: &str, arguments: &Value, word: &str) {
 #[test]
 fn an_engine_that_is_away_is_an_answer() {
     let host = without_an_engine("", "");
-    for function in ["containers-read.list", "networks-read.list", "volumes-read.list", "system-read.version"] {
+    for function in
+        ["containers-read.list", "images-read.list", "images-prune.prune", "networks-read.list", "volumes-read.list", "system-read.version"]
+    {
         check(&host, function, &json!({}), "unavailable");
     }
-    for function in ["containers-read.inspect", "containers-env.inspect", "images-read.inspect"] {
+    for function in
+        ["containers-read.inspect", "containers-env.inspect", "images-read.inspect", "images-remove.remove", "distribution-read.inspect"]
+    {
         check(&host, function, &json!({"names": ["web"]}), "unavailable");
     }
     for function in ["containers-lifecycle.start", "containers-lifecycle.stop", "containers-remove.remove", "images-pull.pull"] {
@@ -143,12 +154,27 @@ fn a_pull_that_hangs_holds_up_a_stop_no_longer_than_the_grace() {
     let client = host.client();
     std::thread::scope(|scope| {
         // Whether its client still hears anything is not the point.
-        scope.spawn(|| client.post_json("/images-pull.pull", &json!({"name": "redis"})).ok());
+        scope.spawn(|| client.post_json("/images-pull.pull", &json!({"name": "redis:stopped"})).ok());
         eventually("the pull", || engine.was_asked_for("POST /images/create"));
         // It is the one operation that the plugin may have under way.
         check(&host, "images-pull.pull", &json!({"name": "redis"}), "quota-exceeded");
         let took = host.stop();
         // 5 s is the grace in these tests.
+        assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
+    });
+    assert!(logged("an operation was cancelled", "subject").contains(&json!("docker.io/library/redis:stopped")));
+    assert_eq!(engine.listeners(), 0, "the engine was told");
+}
+
+#[test]
+fn a_change_that_hangs_is_left_to_the_engine_at_a_stop() {
+    let engine = engine_with(Answer::hanging(b" "));
+    let host = on_engine(&engine.url(), "", "");
+    let client = host.client();
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.post_json("/containers-remove.remove", &json!({"name": "web"})).ok());
+        eventually("the change", || engine.was_asked_for("DELETE /containers/"));
+        let took = host.stop();
         assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
     });
     assert_eq!(logged("leaving operations to the engine", "under_way"), [json!(1)]);

@@ -15,6 +15,7 @@ mod isolation;
 mod loading;
 mod log;
 mod misbehave;
+mod operations;
 mod pipe;
 mod registry;
 mod reload;

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
@@ -96,6 +96,31 @@ impl FakeEngine {
         self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|line| line.starts_with(beginning))
     }
 
+    /// How many times it was asked for something that begins like this.
+    #[must_use]
+    pub fn count(&self, beginning: &str) -> usize {
+        self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|line| line.starts_with(beginning)).count()
+    }
+
+    /// Goes on with every answer that hangs: `end` is the last of each.
+    pub fn go_on(&self, end: &[u8]) {
+        for mut stream in self.shared.hanging().drain(..) {
+            let chunks = [format!("{:x}\r\n", end.len()).as_bytes(), end, b"\r\n0\r\n\r\n"].concat();
+            // Whether anybody still listens is the client's affair.
+            let _ = stream.write_all(&chunks);
+        }
+    }
+
+    /// How many clients still listen to an answer that hangs.
+    #[must_use]
+    pub fn listeners(&self) -> usize {
+        let still_there = |stream: &&UnixStream| {
+            let silent = stream.set_nonblocking(true).and_then(|()| (&**stream).read(&mut [0]));
+            silent.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        };
+        self.shared.hanging().iter().filter(still_there).count()
+    }
+
     fn socket(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
     }
@@ -104,7 +129,7 @@ impl FakeEngine {
 impl Drop for FakeEngine {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::SeqCst);
-        self.shared.hanging.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.hanging().clear();
         // Wakes the listener.
         let _ = UnixStream::connect(self.socket());
         if let Some(accepting) = self.accepting.take() {
@@ -114,6 +139,10 @@ impl Drop for FakeEngine {
 }
 
 impl Shared {
+    fn hanging(&self) -> MutexGuard<'_, Vec<UnixStream>> {
+        self.hanging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn serve(&self, mut stream: UnixStream, script: &impl Fn(&str) -> Answer) -> std::io::Result<()> {
         let Some(line) = read_request(&mut stream)? else { return Ok(()) };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
@@ -125,7 +154,7 @@ impl Shared {
         };
         stream.write_all(&answer.bytes)?;
         if answer.then_hang {
-            self.hanging.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+            self.hanging().push(stream);
         }
         Ok(())
     }

@@ -66,14 +66,17 @@ pub(crate) struct Subject {
     pub(crate) engine: EngineAddress,
 }
 
+/// Pulls in somebody's name and reports its progress.
+pub(crate) type PullWork = dyn FnOnce(Option<RegistryAuth>, Arc<Progress>) -> BoxFuture<'static, Result<(), EngineError>> + Send;
+
 /// A pull that is to begin.
 pub(crate) struct Pull {
     pub(crate) engine: EngineAddress,
     pub(crate) image: ImageReference,
     /// Finds out in whose name the registry is asked.
     pub(crate) auth: BoxFuture<'static, Result<Option<RegistryAuth>, RegistryError>>,
-    /// Pulls in this name and reports its progress. Not called where somebody else pulls the same already.
-    pub(crate) work: Box<dyn FnOnce(Option<RegistryAuth>, Arc<Progress>) -> BoxFuture<'static, Result<(), EngineError>> + Send>,
+    /// Does it, in this name. Not called where somebody else pulls the same already.
+    pub(crate) work: Box<PullWork>,
 }
 
 /// Where operations with a record are counted.

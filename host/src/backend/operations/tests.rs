@@ -313,7 +313,7 @@ async fn records_are_kept_for_ten_minutes_and_not_too_many_of_one_plugin() {
     assert_eq!(last, [running.id.as_str(), quiet.id.as_str()]);
     tokio::time::advance(Duration::from_secs(601)).await;
     let ids: Vec<String> = all.recorded().iter().map(|operation| operation.id.clone()).collect();
-    assert_eq!(ids, [running.id.clone()], "one that runs is never forgotten");
+    assert_eq!(ids, [running.id.as_str()], "one that runs is never forgotten");
     assert!(busy.find(&running.id).is_some() && busy.find(&quiet.id).is_none());
 }
 

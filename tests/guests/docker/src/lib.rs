@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_sdk::docker::{self, Container, Error};
 use wharf_sdk::docker::{containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove};
-use wharf_sdk::docker::{images_pull, images_read, networks_read, system_read, volumes_read};
+use wharf_sdk::docker::{distribution_read, images_prune, images_pull, images_read, images_remove, networks_read};
+use wharf_sdk::docker::{operations_cancel, operations_read, system_read, volumes_read};
 use wharf_sdk::{Description, Plugin, Request, Response, Router};
 
 struct Docker;
 
-const POWERS: [&str; 11] = [
+const POWERS: [&str; 16] = [
     "containers.read",
     "containers.env",
     "containers.logs",
@@ -20,6 +21,11 @@ const POWERS: [&str; 11] = [
     "containers.remove",
     "images.read",
     "images.pull",
+    "images.remove",
+    "images.prune",
+    "distribution.read",
+    "operations.read",
+    "operations.cancel",
     "networks.read",
     "volumes.read",
     "system.read",
@@ -33,6 +39,8 @@ impl Plugin for Docker {
     fn routes() -> Router {
         Router::new()
             .get("/log/{container}", |request: &Request| log(request))
+            .get("/operations/{id}/lines", |request: &Request| watch(request, operations_read::ProgressFormat::JsonLines))
+            .get("/operations/{id}/events", |request: &Request| watch(request, operations_read::ProgressFormat::ServerSentEvents))
             .get("/denied-then-allowed", |_: &Request| denied_then_allowed())
             .get("/calls/{count}", calls)
             .post("/{function}", call)
@@ -84,7 +92,30 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
                 .map(|image| image.map_or_else(|error| error_json(&error), |image| json!({"id": image.id, "tags": image.repo_tags})))
                 .collect()
         }
+        "images-read.list" => images_read::list()?
+            .into_iter()
+            .map(|image| json!({"id": image.id, "tags": image.repo_tags, "digests": image.repo_digests, "size": image.size}))
+            .collect(),
         "images-pull.pull" => images_pull::pull(name).map(|()| json!("done"))?,
+        "images-pull.begin" => json!(images_pull::begin(name)?),
+        "images-remove.remove" => {
+            let removed = images_remove::remove(&arguments.names).into_iter();
+            removed.map(|removal| or_error(removal, |removal| json!({"untagged": removal.untagged, "deleted": removal.deleted}))).collect()
+        }
+        "images-prune.prune" => {
+            let pruned = images_prune::prune()?;
+            json!({"deleted": pruned.deleted, "reclaimed": pruned.reclaimed})
+        }
+        "distribution-read.inspect" => {
+            let found = distribution_read::inspect(&arguments.names).into_iter();
+            found.map(|found| or_error(found, |found| json!({"digest": found.digest, "media_type": found.media_type}))).collect()
+        }
+        "operations-read.list" => operations_read::list()?.into_iter().map(|operation| operation_json(&operation)).collect(),
+        "operations-read.get" => {
+            operations_read::get(&arguments.names).into_iter().map(|found| or_error(found, |found| operation_json(&found))).collect()
+        }
+        "operations-read.wait" => operation_json(&operations_read::wait(name)?),
+        "operations-cancel.cancel" => operations_cancel::cancel(name).map(|()| json!("done"))?,
         "networks-read.list" => networks_read::list()?.into_iter().map(|network| json!(network.name)).collect(),
         "volumes-read.list" => volumes_read::list()?.into_iter().map(|volume| json!(volume.name)).collect(),
         "system-read.version" => {
@@ -93,6 +124,18 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
         }
         _ => json!("no such function"),
     })
+}
+
+fn or_error<T>(answer: Result<T, Error>, json: impl FnOnce(T) -> Value) -> Value {
+    answer.map_or_else(|error| error_json(&error), json)
+}
+
+/// The operation's own JSON, whether it is the plugin's, and why it failed.
+fn operation_json(operation: &operations_read::Operation) -> Value {
+    let mut document: serde_json::Map<String, Value> = operation.details().unwrap_or_default();
+    document.insert("owned".to_owned(), json!(operation.owned));
+    document.insert("failure".to_owned(), operation.failure.as_ref().map(error_json).unwrap_or_default());
+    Value::Object(document)
 }
 
 fn container_json(container: Result<Container, Error>) -> Value {
@@ -122,6 +165,10 @@ fn error_json(error: &Error) -> Value {
 
 fn log(request: &Request) -> Result<Response, Error> {
     Ok(Response::stream(containers_logs::read(&request.param("container"), &containers_logs::LogOptions::default())?))
+}
+
+fn watch(request: &Request, format: operations_read::ProgressFormat) -> Result<Response, Error> {
+    Ok(Response::stream(operations_read::watch(&request.param("id"), format)?))
 }
 
 fn denied_then_allowed() -> Response {
