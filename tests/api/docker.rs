@@ -43,12 +43,12 @@ fn on_engine(url: &str, scope: &str, limits: &str) -> InProcess {
     host(&format!("[engine.default]\nurl = \"{url}\"\n{}", one_plugin(DOCKER, &grants)))
 }
 
-/// An engine with one container, `web`, whose log and whose pulls are answered with `answer`.
+/// An engine with one container, `web`, whose log is answered with `answer`, and so are pulling and pruning.
 fn engine_with(answer: Answer) -> FakeEngine {
     let container = format!(r#"{{"Id":"{}","Name":"/web","State":{{"Status":"running"}},"Config":{{"Tty":true}}}}"#, "a".repeat(64));
     let script = move |line: &str| match line {
         "GET /containers/web/json" => Answer::json(200, &container),
-        line if ["POST /images/create", "DELETE /containers/"].iter().any(|act| line.starts_with(act)) => answer.clone(),
+        line if ["POST /images/create", "POST /images/prune"].iter().any(|act| line.starts_with(act)) => answer.clone(),
         line if line.contains("/logs?") => answer.clone(),
         _ => Answer::json(404, "{}"),
     };
@@ -168,12 +168,12 @@ fn a_pull_that_hangs_holds_up_a_stop_no_longer_than_the_grace() {
 
 #[test]
 fn a_change_that_hangs_is_left_to_the_engine_at_a_stop() {
-    let engine = engine_with(Answer::hanging(b" "));
+    let engine = engine_with(Answer::hanging(b"{"));
     let host = on_engine(&engine.url(), "", "");
     let client = host.client();
     std::thread::scope(|scope| {
-        scope.spawn(|| client.post_json("/containers-remove.remove", &json!({"name": "web"})).ok());
-        eventually("the change", || engine.was_asked_for("DELETE /containers/"));
+        scope.spawn(|| client.post_json("/images-prune.prune", &json!({})).ok());
+        eventually("the change", || engine.was_asked_for("POST /images/prune"));
         let took = host.stop();
         assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&took), "{took:?}");
     });

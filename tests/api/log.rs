@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::docker::ALL;
 use crate::in_process::{InProcess, host, lines_of, one_plugin};
 use wharf_tests::guests::{DOCKER, LOG, MISBEHAVE};
 
@@ -62,8 +63,7 @@ fn a_line_is_cut_where_its_budget_ends() {
 
 /// A host whose plugin may do everything with the engine, which is away, but use images that are not of the library.
 fn restricted(limits: &str) -> InProcess {
-    let powers = "\"containers.read\", \"containers.env\", \"containers.logs\", \"containers.lifecycle\", \"containers.create\", \
-        \"containers.remove\", \"images.read\", \"images.pull\", \"networks.read\", \"volumes.read\", \"system.read\"";
+    let powers = ALL.map(|power| format!("\"{power}\"")).join(", ");
     let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{powers}]\nimages = [\"docker.io/library/*\"]\n");
     host(&format!("[engine.default]\nurl = \"unix:///nowhere/docker.sock\"\n{}", one_plugin(DOCKER, &grants)))
 }

@@ -175,37 +175,43 @@ fn check_harmful(site: &Site, guest: &Client) {
 }
 
 fn configuration(site: &Site, registry: &str) -> String {
+    let scope = format!("containers = {{ names = [\"web-*\"] }}\nimages = [\"docker.io/wharf/*\", \"{registry}/team/*\"]");
+    format!("{}{}", engine_and_site(site), guest("guest", "/", &scope))
+}
+
+/// The beginning of a configuration: the site's engine, and a site of the host's own.
+pub fn engine_and_site(site: &Site) -> String {
+    format!("[engine.default]\nurl = \"{}\"\n[[site]]\nname = \"plant-a\"\n", site.engine.url())
+}
+
+/// A plugin that has every power on the engine, within `scope` and the network and volume of the stories.
+pub fn guest(name: &str, mount: &str, scope: &str) -> String {
     format!(
         r#"
-[engine.default]
-url = "{}"
-[[site]]
-name = "plant-a"
 [[site.plugin]]
-name = "guest"
+name = "{name}"
 source = "{DOCKER}"
-mount = "/"
+mount = "{mount}"
 [site.plugin.grants.docker]
 allow = [
     "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-    "images.read", "images.pull", "networks.read", "volumes.read", "system.read",
+    "images.read", "images.pull", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
+    "networks.read", "volumes.read", "system.read",
 ]
-containers = {{ names = ["web-*"] }}
-images = ["docker.io/wharf/*", "{registry}/team/*"]
 networks = ["{NETWORK}"]
 volumes = ["{VOLUME}"]
-"#,
-        site.engine.url()
+{scope}
+"#
     )
 }
 
 /// What the guest hears from `function`.
 #[track_caller]
-fn ask(guest: &Client, function: &str, arguments: &Value) -> Value {
+pub fn ask(guest: &Client, function: &str, arguments: &Value) -> Value {
     guest.post_json(&format!("/{function}"), arguments).unwrap().success(function).unwrap().json().unwrap()
 }
 
 /// The word of an error; `done` for anything else.
-fn word(answer: &Value) -> String {
+pub fn word(answer: &Value) -> String {
     answer["error"].as_str().unwrap_or("done").to_owned()
 }

@@ -1,10 +1,12 @@
 //! `/images` and `/remote-digests` of the plugin `deployments`, on a real engine and a real registry.
 
+use std::sync::PoisonError;
+
 use serde_json::{Value, json};
 use wharf_harness::registry::Registry;
 
 use crate::deployments::push;
-use crate::site::{SCRIPT, SERVER, Site, check_empty};
+use crate::site::{PRUNING, SCRIPT, SERVER, Site, check_empty};
 
 /// `reference` as this API's clients write it into a path.
 fn twice_encoded(reference: &str) -> String {
@@ -89,6 +91,7 @@ pub fn digests(site: &Site) {
 
 /// Only what no name leads to.
 pub fn pruned(site: &Site) {
+    let _turn = PRUNING.lock().unwrap_or_else(PoisonError::into_inner);
     let docker = site.docker();
     let untagged = wharf_harness::images::import(&docker, "wharf/untagged:latest", &["true"]).unwrap();
     let other = wharf_harness::images::import(&docker, "wharf/untagged:latest", &["false"]).unwrap();

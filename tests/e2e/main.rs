@@ -9,10 +9,12 @@ mod deployments;
 mod docker;
 mod docker_hub;
 mod engine_away;
+mod engine_images;
 mod hub_search;
 mod images;
 mod logs;
 mod many;
+mod pulls;
 mod refusals;
 mod registry;
 mod site;
@@ -50,7 +52,13 @@ on_both_engines! {
         crate::logs::large as a_large_log_is_streamed_and_never_held,
         crate::logs::left as a_client_that_leaves_a_log_ends_it,
         crate::many::vanishing as a_container_that_vanishes_does_not_break_the_list,
-        crate::docker::grant as the_docker_room_keeps_to_its_grant;
+        crate::docker::grant as the_docker_room_keeps_to_its_grant,
+        crate::engine_images::kept as images_are_listed_asked_about_removed_and_pruned,
+        crate::engine_images::in_our_name as an_engine_pulls_in_the_name_that_the_host_has,
+        crate::pulls::watched as a_pull_is_watched_from_its_beginning_to_its_end,
+        crate::pulls::shared_and_cancelled as one_pull_serves_all_who_want_it_and_ends_with_the_last,
+        crate::pulls::outlives as a_pull_outlives_its_request_and_its_plugins_generation,
+        crate::pulls::broken_inside as a_pull_that_breaks_inside_its_stream_has_failed;
     own:
         crate::engine_away::away_and_back as an_engine_goes_away_and_comes_back,
         crate::engine_away::hanging as an_engine_hangs_and_goes_on,

@@ -38,6 +38,9 @@ pub enum Version {
     Newer,
 }
 
+/// Held by a story that prunes images: an engine prunes once at a time, and whatever has no name at that moment.
+pub static PRUNING: Mutex<()> = Mutex::new(());
+
 /// A host that serves the deployments API, and its engine.
 pub struct Site {
     // In the order in which they end.

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+/// In how many pieces a slow body is sent.
+const SLOW_PIECES: u32 = 40;
+
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -68,6 +71,8 @@ pub enum Fault {
     None,
     /// The same, so much later.
     Late(Duration),
+    /// Pass it on, and let the body take so long.
+    Slowly(Duration),
     /// Answer this.
     Instead(Answer),
     /// Pass it on, and answer what this makes of the answer.
@@ -214,8 +219,12 @@ impl Shared {
                     self.pass_on(&asked, &body)?
                 }
                 Fault::Altered(alter) => alter(self.pass_on(&asked, &body)?),
-                Fault::None | Fault::CutBody | Fault::SilentBody => self.pass_on(&asked, &body)?,
+                Fault::None | Fault::Slowly(_) | Fault::CutBody | Fault::SilentBody => self.pass_on(&asked, &body)?,
             };
+            if let Fault::Slowly(time) = fault {
+                self.write_slowly(stream, &answer, if asked.method == "HEAD" { &[] } else { &answer.body }, time)?;
+                continue;
+            }
             let half = matches!(fault, Fault::CutBody | Fault::SilentBody);
             let sent = if half { answer.body.len() / 2 } else { answer.body.len() };
             write_answer(stream, &answer, if asked.method == "HEAD" { 0 } else { sent })?;
@@ -224,6 +233,16 @@ impl Shared {
                 Fault::SilentBody => self.wait(Duration::from_secs(300)),
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Sends the head, and `body` in pieces over `time`.
+    fn write_slowly(&self, mut stream: &TcpStream, answer: &Answer, body: &[u8], time: Duration) -> anyhow::Result<()> {
+        write_answer(stream, answer, 0)?;
+        for piece in body.chunks(body.len().div_ceil(SLOW_PIECES as usize).max(1)) {
+            self.wait(time / SLOW_PIECES);
+            stream.write_all(piece)?;
         }
         Ok(())
     }
