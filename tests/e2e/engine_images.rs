@@ -76,7 +76,9 @@ fn check_removal(site: &Site, guest: &wharf_harness::http::Client, repository: &
     // The image has another name.
     assert!(answers[4]["untagged"].as_array().unwrap().contains(&json!(format!("{repository}:1"))), "{answers}");
     assert_eq!(answers[4]["deleted"], json!([]));
-    assert_eq!(inspect(site, SCRIPT)["RepoTags"], json!([SCRIPT]));
+    let tags = inspect(site, SCRIPT)["RepoTags"].clone();
+    let has = |tag: &str| tags.as_array().unwrap().contains(&json!(tag));
+    assert!(has(SCRIPT) && !has(&format!("{repository}:1")), "{tags}");
 
     site.docker().delete("/containers/removal").unwrap().success("removing").unwrap();
     let answers = ask(guest, "images-remove.remove", &json!({ "names": ["wharf/removal:1"] }));
@@ -96,7 +98,7 @@ fn check_prune(site: &Site, guest: &wharf_harness::http::Client) {
     assert!(pruned["deleted"].as_array().unwrap().contains(&json!(dangling)), "{pruned}");
     assert!(pruned["reclaimed"].as_u64().unwrap() > 0, "{pruned}");
     assert_eq!(docker.get(&format!("/images/{dangling}/json")).unwrap().status, 404);
-    assert_eq!(ask(guest, "images-prune.prune", &json!({}))["deleted"], json!([]));
+    assert_eq!(inspect(site, "wharf/pruned:1")["Id"], inspect(site, SERVER)["Id"]);
     docker.delete("/images/wharf/pruned:1").unwrap().success("removing").unwrap();
 }
 
