@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wharf_tests::guests::MISBEHAVE;
-use wharf_tests::plugins::DEPLOYMENTS;
+use wharf_tests::plugins::{DEPLOYMENTS, HUB_SEARCH};
 
 use crate::site::host;
 
@@ -31,18 +31,23 @@ fn check(configuration: &str) -> Checked {
     Checked { code: done.status.code(), out: text(done.stdout), error: text(done.stderr) }
 }
 
-/// The configuration that a clone has, with the plugin that was built for the tests.
+/// The configuration that a clone has, with the plugins that were built for the tests.
 fn default_configuration() -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wharf.toml")).unwrap();
-    assert!(text.contains("target/wharf/plugins/deployments.wasm"));
-    text.replace("target/wharf/plugins/deployments.wasm", DEPLOYMENTS).replace("target/wharf/data", "data")
+    let components = [("deployments", DEPLOYMENTS), ("hub_search", HUB_SEARCH)];
+    let of_tests = components.iter().fold(text, |text, (name, component)| {
+        let built = format!("target/wharf/plugins/{name}.wasm");
+        assert!(text.contains(&built), "{built}");
+        text.replace(&built, component)
+    });
+    of_tests.replace("target/wharf/data", "data")
 }
 
 #[test]
 fn the_default_configuration_is_checked_and_found_well() {
     let Checked { code, out, error } = check(&default_configuration());
     assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
-    for line in ["site local (every other host)", "  plugin deployments at /: deployments 0.1.0 (sha256 ", "wharf.toml: all is well"] {
+    for line in ["site local (every other host)", "  plugin deployments at /: deployments 0.1.0 (sha256 ", "  plugin hub-search at /: hub-search 0.1.0 (sha256 ", "wharf.toml: all is well"] {
         assert!(out.lines().any(|found| found.starts_with(line)), "no `{line}` in\n{out}");
     }
     for (import, power) in [("containers-read", "containers.read"), ("containers-create", "containers.create")] {

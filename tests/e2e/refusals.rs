@@ -136,7 +136,7 @@ pub fn check_without_engine(api: &Client) {
         "/deployments/..%2F..%2Finfo%3F",
         "/deployments/web/log/more",
         "/deployments/web%2Flog%2Fmore",
-        "/images",
+        "/images/team%2Fapp",
         "//deployments",
     ] {
         check_empty(&api.get(path).unwrap(), 404, path);

@@ -7,7 +7,6 @@
 //! Since such work outlives its request, the limit on requests does not bound it: clients that begin a pull and hang up would pile up tasks, connections and bodies for as long as the
 //! engine is slow. So each plugin has permits for what it may have under way, and a permit belongs to the task and not to the one who waits. Nobody queues for one: whoever is
 //! over the limit hears so at once, while it can still tell its client. A plugin that is loaded anew begins with all its permits, which only an operator brings about.
-
 //!
 //! **Operations with a record.** What takes so long that its progress is of interest has one, an [`Operation`] that belongs to a plugin of a site and not to the generation that began it: a pull, so far. It can
 //! be looked at, watched and cancelled by its id; what may be known of it to whom is decided in the rooms. Pulls of one image in one name on one engine are one pull there, see [`pulls`].
