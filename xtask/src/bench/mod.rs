@@ -3,7 +3,7 @@
 //! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere.
 
 mod http;
-mod one_each;
+mod plain;
 mod registry;
 mod slow_proxy;
 

@@ -7,7 +7,8 @@
 //! - `password`: a registry that wants a password with every request, and has to compute a hash each time.
 //! - `token`: a registry that wants a token (a stand-in, see [`slow_proxy`](super::slow_proxy)).
 //! - `beside`: `open`, while another registry in the same call takes connections and answers nothing.
-//! - `one each`: the reference, another client ([`one_each`](super::one_each)) on the same registry.
+//! - `one each`: the reference, a plain client ([`plain`](super::plain)) on the same registry that makes a connection for each image, all at once.
+//! - `kept`: the same client with as many connections as the host makes, which is the most that these can carry here.
 //!
 //! The rows take turns, each round has registries that the host has not seen, and each row shows its middle round. A row of the host is measured from a client's request to the end of the plugin's answer;
 //! `beside`, whose call lasts as long as the host waits for the silent one, until the last answer of the good registry, and is compared with `open` by the same. Everything runs on one machine, whose
@@ -26,13 +27,15 @@ use wharf_harness::registry::{PASSWORD, Registry, USER};
 use wharf_harness::wharf::Wharf;
 
 use super::slow_proxy::{Counts, DELAY, Gate, SlowProxy};
-use super::{middle, one_each, publish};
+use super::{middle, plain, publish};
 use crate::stop::Stop;
 use crate::{cargo, packages, step, toolchain};
 
 const IMAGES: usize = 500;
 /// How many images the silent registry is asked for.
 const SILENT_IMAGES: usize = 50;
+/// How many connections the host makes to one registry.
+const CONNECTIONS: usize = 32;
 /// How many push at once.
 const PUSHERS: usize = 4;
 
@@ -54,6 +57,8 @@ struct Row {
     requests_per_image: f64,
     /// Images per second as a share of `one each`'s.
     of_one_each: f64,
+    /// The same of `kept`'s.
+    of_kept: f64,
 }
 
 /// One call.
@@ -109,7 +114,7 @@ pub(crate) fn registry(json: Option<&Path>, rounds: usize, stop: &Stop) -> anyho
     publish(&table(&report), &report, json)
 }
 
-const ROWS: [&str; 6] = ["one each", "open", "again", "password", "token", "beside"];
+const ROWS: [&str; 7] = ["one each", "kept", "open", "again", "password", "token", "beside"];
 
 /// The registries of one round, each with an address that nobody has asked before.
 struct Proxies {
@@ -185,12 +190,18 @@ fn measure_round(
         let references: Vec<String> = of(registry.address()).collect();
         measure(registry, || heads(host, &references, 0))
     };
-    let one_each = measure(open, || runtime.block_on(one_each::heads(open.address(), repositories)))?;
+    let plain = |connections| measure(open, || runtime.block_on(plain::heads(open.address(), repositories, connections)));
     let silent: Vec<String> = of(silent.local_addr()?).take(SILENT_IMAGES).collect();
-    Ok([one_each, ask(open)?, ask(open)?, ask(password)?, ask(token)?, {
-        let references: Vec<String> = of(beside.address()).chain(silent).collect();
-        measure(beside, || heads(host, &references, SILENT_IMAGES))?
-    }])
+    let with_silent: Vec<String> = of(beside.address()).chain(silent).collect();
+    Ok([
+        plain(IMAGES)?,
+        plain(CONNECTIONS)?,
+        ask(open)?,
+        ask(open)?,
+        ask(password)?,
+        ask(token)?,
+        measure(beside, || heads(host, &with_silent, SILENT_IMAGES))?,
+    ])
 }
 
 /// What `act` takes, and what it makes of requests to `registry`.
@@ -226,12 +237,13 @@ fn report(measured: [Vec<Measurement>; ROWS.len()]) -> Option<Report> {
         .map(|(name, rounds)| middle(rounds, |round| if name == "beside" { round.answered_per_second } else { round.images_per_second }))
         .collect();
     let middles = middles?;
-    let [one_each, open, .., beside] = middles.as_slice() else { return None };
+    let [one_each, kept, open, .., beside] = middles.as_slice() else { return None };
     let rows = ROWS.into_iter().zip(middles.iter()).map(|(name, measurement)| {
         let shown = if name == "beside" { measurement.answered_per_second } else { measurement.images_per_second };
         let measurement = Measurement { images_per_second: shown, ..*measurement };
         let requests_per_image = measurement.counts.requests() as f64 / IMAGES as f64;
-        Row { name, measurement, requests_per_image, of_one_each: shown / one_each.images_per_second }
+        let (of_one_each, of_kept) = (shown / one_each.images_per_second, shown / kept.images_per_second);
+        Row { name, measurement, requests_per_image, of_one_each, of_kept }
     });
     let beside_of_open = beside.answered_per_second / open.answered_per_second;
     Some(Report { images: IMAGES, delay_ms: DELAY.as_millis(), rows: rows.collect(), beside_of_open })
@@ -239,14 +251,14 @@ fn report(measured: [Vec<Measurement>; ROWS.len()]) -> Option<Report> {
 
 fn table(report: &Report) -> String {
     let mut text = format!(
-        "\n{:<9} {:>9} {:>12} {:>12} {:>15} {:>6} {:>6} {:>6} {:>6}\n",
-        "row", "images/s", "of one each", "connections", "requests/image", "HEAD", "GET", "token", "pulls"
+        "\n{:<9} {:>9} {:>12} {:>8} {:>12} {:>15} {:>6} {:>6} {:>6} {:>6}\n",
+        "row", "images/s", "of one each", "of kept", "connections", "requests/image", "HEAD", "GET", "token", "pulls"
     );
-    for Row { name, measurement, requests_per_image, of_one_each } in &report.rows {
+    for Row { name, measurement, requests_per_image, of_one_each, of_kept } in &report.rows {
         let Measurement { images_per_second, counts, .. } = measurement;
         let Counts { connections, heads, pulls, tokens, others } = counts;
         text += &format!(
-            "{name:<9} {images_per_second:>9.0} {of_one_each:>12.2} {connections:>12} {requests_per_image:>15.3} {heads:>6} {others:>6} {tokens:>6} {pulls:>6}\n"
+            "{name:<9} {images_per_second:>9.0} {of_one_each:>12.2} {of_kept:>8.2} {connections:>12} {requests_per_image:>15.3} {heads:>6} {others:>6} {tokens:>6} {pulls:>6}\n"
         );
     }
     let Report { images, delay_ms, beside_of_open, .. } = report;
@@ -274,14 +286,17 @@ mod tests {
     fn the_table_compares_the_middle_rounds_with_the_reference() {
         let counts = Counts { connections: 32, heads: 500, others: 1, ..Counts::default() };
         let round = |rate| Measurement { images_per_second: rate, answered_per_second: rate * 2.0, counts };
-        let mut rates = [100.0, 200.0, 300.0, 50.0, 150.0, 100.0].into_iter();
+        let mut rates = [100.0, 400.0, 200.0, 300.0, 50.0, 150.0, 100.0].into_iter();
         let measured = ROWS.map(|_| rates.next().map(|rate| [rate, rate * 10.0, rate / 10.0].map(round).into()).unwrap());
         let report = report(measured).unwrap();
         let shares: Vec<f64> = report.rows.iter().map(|row| row.of_one_each).collect();
-        assert_eq!(shares, [1.0, 2.0, 3.0, 0.5, 1.5, 2.0]);
+        assert_eq!(shares, [1.0, 4.0, 2.0, 3.0, 0.5, 1.5, 2.0]);
         assert_eq!(report.beside_of_open, 0.5);
         let table = table(&report);
-        assert!(table.contains("open            200         2.00           32           1.002    500      1      0      0\n"), "{table}");
+        assert!(
+            table.contains("open            200         2.00     0.50           32           1.002    500      1      0      0\n"),
+            "{table}"
+        );
     }
 
     /// A registry that has everything.
@@ -290,13 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_makes_a_connection_for_each_image_and_the_proxy_counts_them() {
+    fn a_plain_client_makes_as_many_connections_as_it_is_told_and_the_proxy_counts_them() {
         let (runtime, upstream) = (Runtime::new().unwrap(), upstream());
         let proxy = SlowProxy::start(runtime.handle(), upstream.address(), Gate::Open).unwrap();
         let repositories = ["a", "b", "c"].map(str::to_owned);
-        runtime.block_on(one_each::heads(proxy.address(), &repositories)).unwrap();
-        assert_eq!(proxy.counts(), Counts { connections: 4, heads: 3, others: 1, ..Counts::default() });
-        assert_eq!(upstream.count("HEAD "), 3);
+        runtime.block_on(plain::heads(proxy.address(), &repositories, 3)).unwrap();
+        let counts = Counts { connections: 4, heads: 3, others: 1, ..Counts::default() };
+        assert_eq!((proxy.counts(), upstream.count("HEAD ")), (counts, 3));
+        runtime.block_on(plain::heads(proxy.address(), &repositories, 2)).unwrap();
+        assert_eq!(proxy.counts().since(counts), Counts { connections: 3, heads: 3, others: 1, ..Counts::default() });
         Client::tcp(proxy.address()).get("/v2/a/manifests/1").unwrap();
         assert_eq!(proxy.counts().pulls, 1);
     }
