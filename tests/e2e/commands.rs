@@ -47,7 +47,12 @@ fn default_configuration() -> String {
 fn the_default_configuration_is_checked_and_found_well() {
     let Checked { code, out, error } = check(&default_configuration());
     assert_eq!((code, error.as_str()), (Some(0), ""), "{out}");
-    for line in ["site local (every other host)", "  plugin deployments at /: deployments 0.1.0 (sha256 ", "  plugin hub-search at /: hub-search 0.1.0 (sha256 ", "wharf.toml: all is well"] {
+    for line in [
+        "site local (every other host)",
+        "  plugin deployments at /: deployments 0.1.0 (sha256 ",
+        "  plugin hub-search at /: hub-search 0.1.0 (sha256 ",
+        "wharf.toml: all is well",
+    ] {
         assert!(out.lines().any(|found| found.starts_with(line)), "no `{line}` in\n{out}");
     }
     for (import, power) in [("containers-read", "containers.read"), ("containers-create", "containers.create")] {
