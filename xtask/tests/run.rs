@@ -4,20 +4,28 @@
 //! on a machine with an engine too. No test lets the build begin.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail at any line")]
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use wharf_harness::process::{Process, find_line};
 use wharf_harness::{poll, programs};
 
+/// A port that nobody listens on, of a loopback address that no other test here uses: a port that is let go is soon another's.
+fn free() -> SocketAddr {
+    static NUMBERS: AtomicU8 = AtomicU8::new(1);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    TcpListener::bind((Ipv4Addr::new(127, high, low, number), 0)).unwrap().local_addr().unwrap()
+}
+
 /// A folder with `wharf.toml`, whose addresses are `taken` or free, and `data`.
 fn folder(taken: Option<&TcpListener>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.unwrap_or(&free).local_addr().unwrap();
+    let address = taken.map_or_else(free, |taken| taken.local_addr().unwrap());
     std::fs::write(folder.path().join("wharf.toml"), format!("[server]\nlisten = \"{address}\"\nadmin = false\n")).unwrap();
     std::fs::create_dir_all(folder.path().join("data/engine/docker")).unwrap();
     folder
