@@ -34,7 +34,7 @@ fn check(configuration: &str) -> Checked {
 /// The configuration that a clone has, with the plugins that were built for the tests.
 fn default_configuration() -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wharf.toml")).unwrap();
-    let components = [("deployments", DEPLOYMENTS), ("hub_search", HUB_SEARCH)];
+    let components = [("deployments", DEPLOYMENTS), ("hub-search", HUB_SEARCH)];
     let of_tests = components.iter().fold(text, |text, (name, component)| {
         let built = format!("target/wharf/plugins/{name}.wasm");
         assert!(text.contains(&built), "{built}");

@@ -107,3 +107,17 @@ fn plugins() -> anyhow::Result<Vec<String>> {
 fn target() -> PathBuf {
     environment("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_configuration_names_plugins_as_they_are_built() {
+        let text = std::fs::read_to_string(root().join("wharf.toml")).unwrap();
+        let sources = text.lines().filter_map(|line| line.strip_prefix("source = \"target/wharf/plugins/")?.strip_suffix(".wasm\""));
+        let mut named: Vec<&str> = sources.collect();
+        named.sort_unstable();
+        assert_eq!(named, plugins().unwrap());
+    }
+}
