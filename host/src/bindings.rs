@@ -5,7 +5,7 @@
 //! are therefore loaded one by one through their `GuestIndices` (see `plugin/load.rs`), never by the world's own `Pre`.
 
 wasmtime::component::bindgen!({
-    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/log", "../wit/config", "../wit/plugin"],
+    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/storage", "../wit/identity", "../wit/log", "../wit/config", "../wit/plugin"],
     world: "wharf:plugin/plugin",
     imports: {
         // What waits for the engine, the disk or the client suspends the guest, not the thread.
@@ -21,6 +21,7 @@ wasmtime::component::bindgen!({
         "wharf:docker/containers-remove": async,
         "wharf:docker/images-read": async,
         "wharf:docker/images-pull": async,
+        "wharf:docker/images-build": async,
         "wharf:docker/images-remove": async,
         "wharf:docker/images-prune": async,
         "wharf:docker/distribution-read": async,
@@ -33,11 +34,22 @@ wasmtime::component::bindgen!({
         "wharf:registry/tags-read": async,
         "wharf:registry/hub-read": async,
         "wharf:registry/catalog-read": async,
+        "wharf:registry/catalog-download": async,
+        "wharf:storage/sql": async,
+        "wharf:storage/keyvalue": async,
+        "wharf:storage/blobs": async,
+        "wharf:storage/sealed": async,
+        "wharf:identity/principal": async,
+        "wharf:identity/sessions": async,
+        "wharf:identity/tokens": async,
     },
     exports: { default: async },
     with: {
         "wharf:http/types.byte-stream": crate::backend::stream::ByteStream,
         "wharf:http/types.duplex": crate::backend::stream::Duplex,
         "wharf:http/outgoing.body-writer": crate::backend::stream::BodyWriter,
+        "wharf:storage/blobs.blob-writer": crate::backend::blobs::BlobWriter,
+        "wharf:storage/sql.transaction": crate::backend::database::held::Transaction,
+        "wharf:storage/sql.cursor": crate::backend::database::held::Cursor,
     },
 });

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use self::shards::{Histogram, ShardedU64};
 use crate::backend::operations::OperationObserver;
 use crate::backend::registry::{RegistryEvent, RegistryObserver};
+use crate::backend::users::{LoginObserver, LoginOutcome};
 use crate::capability::call::{HostCallObserver, PluginIdentity};
 
 mod shards;
@@ -81,6 +82,12 @@ struct RegistryRequestLabels {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    site: String,
+    outcome: &'static str,
+}
+
 /// Every series of one process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -99,6 +106,7 @@ pub(crate) struct Metrics {
     registry_connections: Counter,
     registry_quota_limit: Family<RegistryLabels, Gauge>,
     registry_quota_remaining: Family<RegistryLabels, Gauge>,
+    logins: Family<LoginLabels, Counter>,
 }
 
 impl Metrics {
@@ -121,6 +129,7 @@ impl Metrics {
             registry_connections: Counter::default(),
             registry_quota_limit: Family::default(),
             registry_quota_remaining: Family::default(),
+            logins: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -149,6 +158,8 @@ impl Metrics {
         registry.register("registry_quota_limit", help, metrics.registry_quota_limit.clone());
         let help = "Pulls that a registry has left for us in this window, as it said last";
         registry.register("registry_quota_remaining", help, metrics.registry_quota_remaining.clone());
+        let help = "Passwords that were looked at, or refused without a look, by outcome";
+        registry.register("logins", help, metrics.logins.clone());
         metrics
     }
 
@@ -276,6 +287,18 @@ impl RegistryObserver for Metrics {
                 self.registry_quota_remaining.get_or_create(&labels()).set(gauge(quota.remaining));
             }
         }
+    }
+}
+
+impl LoginObserver for Metrics {
+    fn login(&self, site: &str, outcome: LoginOutcome) {
+        let outcome = match outcome {
+            LoginOutcome::Succeeded => "succeeded",
+            LoginOutcome::Failed => "failed",
+            LoginOutcome::Throttled => "throttled",
+            LoginOutcome::Busy => "busy",
+        };
+        self.logins.get_or_create(&LoginLabels { site: site.to_owned(), outcome }).inc();
     }
 }
 

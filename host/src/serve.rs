@@ -17,11 +17,13 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
+use ipnet::IpNet;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::operations::{Operation, Operations};
 use crate::backend::registry::check_ca_files;
+use crate::backend::users::{Place, UsersError};
 use crate::http::dispatch::{SharedTable, dispatch};
 use crate::http::server::{Server, Service};
 use crate::http::table::Table;
@@ -30,14 +32,14 @@ use crate::metrics::Metrics;
 use crate::plugin::code_cache::{CodeCache, CodeCacheError};
 use crate::plugin::load::Loader;
 use crate::plugin::runtime::WasmRuntime;
-use crate::settings::{self, Mistake, Mistakes, Settings};
+use crate::settings::{self, Location, Mistake, Mistakes, Settings};
 use crate::site::{Engines, Site};
 
 /// How long the admin API waits for an engine before it says that it does not answer.
 const ENGINE_PROBE: Duration = Duration::from_secs(2);
 
-/// How long a stop waits for operations that it has cancelled. They wait for nobody.
-const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// How long a stop waits for operations that it has cancelled. They wait for nobody, but a build removes what it has made, and looks for five seconds whether the engine makes more.
+const LAST_MOMENT: Duration = Duration::from_secs(8);
 
 /// Clients of the admin API at a time: people and monitoring.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -91,6 +93,8 @@ pub(crate) struct Host {
     loader: Loader,
     /// What the process was started with; a reload does not change it.
     server: settings::Server,
+    /// As [`Settings::must_ask`] was then.
+    must_ask: Option<Location>,
     path: PathBuf,
     options: Options,
     /// Held by the reload that is under way. Nobody else waits for it.
@@ -124,7 +128,13 @@ pub async fn start(path: &Path, options: Options) -> Result<Running, StartError>
 /// As [`start`].
 pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Result<Running, StartError> {
     check_site(&settings, &options)?;
-    let loader = loader(CodeCache::open(&settings.server.data_dir)?)?;
+    let data_dir = &settings.server.data_dir;
+    let loader = loader(CodeCache::open(data_dir)?)?;
+    loader.identities.configure(Place::of(data_dir, &settings.storage));
+    let reach = check_reach(&loader, &settings, settings.must_ask.as_ref(), options.site.as_deref()).await;
+    if !reach.is_empty() {
+        return Err(Mistakes(reach).into());
+    }
     let metrics = Arc::clone(&loader.metrics);
     let table = Arc::new(ArcSwap::from_pointee(Table::new(Vec::new(), &metrics)));
     let server = settings.server.clone();
@@ -135,6 +145,7 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
         engines: ArcSwap::default(),
         loader,
         server: server.clone(),
+        must_ask: settings.must_ask.clone(),
         path,
         options,
         reloading: Mutex::default(),
@@ -177,8 +188,34 @@ pub(crate) fn loader(cache: CodeCache) -> Result<Loader, StartError> {
 async fn configure(loader: &Loader, settings: &Settings) -> Vec<Mistake> {
     loader.registries.configure(settings.registries.clone());
     loader.hub.configure(settings.docker_hub.clone());
+    loader.storage.configure(&settings.storage);
     let files = settings.ca_files.clone();
     tokio::task::spawn_blocking(move || check_ca_files(&files)).await.unwrap_or_default()
+}
+
+/// What is wrong with `listen`, of which `must_ask` is the place if others can reach it and not everyone may come in: the sites that have no users. `wanted`: only this site is served.
+///
+/// PostgreSQL may come later than this host. What cannot be seen before it does is no mistake: nobody comes in meanwhile.
+async fn check_reach(loader: &Loader, settings: &Settings, must_ask: Option<&Location>, wanted: Option<&str>) -> Vec<Mistake> {
+    let Some(at) = must_ask else { return Vec::new() };
+    let mut mistakes = Vec::new();
+    for site in settings.sites.iter().filter(|site| wanted.is_none_or(|wanted| wanted == site.name.value)) {
+        let (users, _) = loader.identities.site(&site.name.value, &site.access).await;
+        let reason = match users.has_users().await {
+            Ok(true) => continue,
+            Ok(false) => "has no users".to_owned(),
+            Err(UsersError::Timeout | UsersError::Unavailable(_)) if settings.storage.database.is_some() => continue,
+            Err(error) => format!("has none that can be found: {error}"),
+        };
+        let name = &site.name.value;
+        let message =
+            format!("`listen` can be reached from other machines, and nobody would be asked who they are: site `{name}` {reason}");
+        let remedy = format!(
+            "add a `[[site.user]]` or `wharf user add NAME --site {name}`; or listen on loopback, behind a proxy that asks; or write `auth = \"none\"` beside it to let everyone in"
+        );
+        mistakes.push(Mistake { at: Some(at.clone()), message, remedy: Some(remedy) });
+    }
+    mistakes
 }
 
 fn check_site(settings: &Settings, options: &Options) -> Result<(), StartError> {
@@ -219,6 +256,13 @@ impl Running {
         }
     }
 
+    /// Asks the database whether it is there, and says in the log if it is not. Plugins are served all the same, and find it when it comes.
+    pub async fn report_storage(&self) {
+        if let Some(problem) = self.host.loader.storage.problem().await {
+            tracing::warn!(problem, "the database of `[storage]` cannot be used");
+        }
+    }
+
     /// Reads the configuration again and puts into force what is right; the rest stays as it was. Answers what is wrong.
     ///
     /// It is carried through even if this future is dropped.
@@ -246,6 +290,8 @@ impl Running {
                 tracing::warn!(under_way = operations.under_way(), "leaving operations to the engine");
             }
         }
+        // Nothing asks any more.
+        self.host.loader.storage.close().await;
         if let Some(admin) = self.admin {
             admin.stop(Duration::from_secs(1)).await;
         }
@@ -256,7 +302,7 @@ impl Running {
 impl Host {
     fn service(&self) -> Sites {
         let native = self.options.bench_routes.then(|| bench::routes(&self.metrics));
-        Sites { table: Arc::clone(&self.table), native }
+        Sites { table: Arc::clone(&self.table), proxies: self.server.trusted_proxies.clone().into(), native }
     }
 
     /// Reads the configuration again. What is wrong is logged and answered; what was loaded and is wrong now stays as it was.
@@ -291,11 +337,16 @@ impl Host {
 
     /// Loads every site of `settings` without serving it. Answers what is wrong too.
     pub(crate) async fn load_sites(loader: &Loader, settings: Settings) -> (Vec<Site>, Vec<Mistake>) {
+        let place = Place::of(&settings.server.data_dir, &settings.storage);
+        loader.identities.configure(Place::Existing(Box::new(place)));
         let (engines, mut mistakes) = Engines::new(&settings.engines, &Engines::default());
         mistakes.extend(configure(loader, &settings).await);
+        mistakes.extend(check_reach(loader, &settings, settings.must_ask.as_ref(), None).await);
         let mut sites = Vec::new();
         for site in settings.sites {
-            let (site, found) = Site::load(loader, &engines, site, None).await;
+            let (users, found) = loader.identities.site(&site.name.value, &site.access).await;
+            mistakes.extend(found);
+            let (site, found) = Site::load(loader, &engines, users, site, None).await;
             sites.push(site);
             mistakes.extend(found);
         }
@@ -306,6 +357,7 @@ impl Host {
     async fn publish(&self, settings: Settings) -> Vec<Mistake> {
         let (engines, mut mistakes) = Engines::new(&settings.engines, &self.engines.load());
         mistakes.extend(configure(&self.loader, &settings).await);
+        self.loader.identities.configure(Place::of(&self.server.data_dir, &settings.storage));
         if settings.server != self.server {
             let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
             mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });
@@ -313,10 +365,13 @@ impl Host {
         let before = self.table.load_full();
         let mut sites = Vec::new();
         let wanted = self.options.site.as_deref();
+        mistakes.extend(check_reach(&self.loader, &settings, self.must_ask.as_ref(), wanted).await);
         for site in settings.sites.into_iter().filter(|site| wanted.is_none_or(|wanted| wanted == site.name.value)) {
             let previous = before.sites.iter().find(|known| known.name == site.name.value);
-            let (site, found) = Site::load(&self.loader, &engines, site, previous).await;
-            sites.push(site);
+            let (users, found) = self.loader.identities.site(&site.name.value, &site.access).await;
+            mistakes.extend(found);
+            let (site, found) = Site::load(&self.loader, &engines, users, site, previous).await;
+            sites.push(Site { must_ask: self.must_ask.is_some(), ..site });
             mistakes.extend(found);
         }
         self.table.store(Arc::new(Table::new(sites, &self.metrics)));
@@ -348,6 +403,7 @@ impl Host {
 #[derive(Clone)]
 struct Sites {
     table: SharedTable,
+    proxies: Arc<[IpNet]>,
     native: Option<Router>,
 }
 
@@ -355,7 +411,7 @@ impl Service for Sites {
     async fn answer(&self, request: Request<Body>, remote: SocketAddr) -> Response<Body> {
         match &self.native {
             Some(native) if bench::is_native(request.uri().path()) => native.answer(request, remote).await,
-            _ => dispatch(&self.table, request, Some(remote)).await,
+            _ => dispatch(&self.table, &self.proxies, request, Some(remote)).await,
         }
     }
 }

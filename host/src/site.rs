@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::engine::Engine;
+use crate::backend::users::SiteUsers;
 use crate::plugin::code_cache::sha256_hex;
 use crate::plugin::generation::SharedGeneration;
 use crate::plugin::load::Loader;
-use crate::settings::{DEFAULT_ENGINE, EngineSettings, Mistake, PluginSettings, SiteSettings};
+use crate::settings::{Auth, DEFAULT_ENGINE, EngineSettings, Mistake, PluginSettings, SiteSettings};
 use claims::{Claims, Taken};
 
 mod claims;
@@ -68,6 +69,9 @@ pub(crate) struct Site {
     pub(crate) name: String,
     /// Empty: every host that no other site names.
     pub(crate) hosts: Vec<String>,
+    pub(crate) users: Arc<SiteUsers>,
+    /// Whether nobody may come in while there are no users, since others than this machine's reach the host.
+    pub(crate) must_ask: bool,
     /// In the order of the file.
     pub(crate) plugins: Vec<Plugin>,
 }
@@ -77,6 +81,8 @@ pub(crate) struct Plugin {
     pub(crate) name: String,
     /// That of the generation, if there is one; else that of the settings.
     pub(crate) mount: String,
+    /// What it asks of those who come; none if the configuration does not say. As the mount.
+    pub(crate) auth: Option<Auth>,
     pub(crate) state: PluginState,
     /// Why an older generation was kept although the settings or the component have changed; none if it is as it should be.
     pub(crate) kept_because: Option<String>,
@@ -91,18 +97,24 @@ pub(crate) enum PluginState {
 }
 
 impl Site {
-    /// Loads the site's plugins. `previous` is the same site before a reload.
+    /// Loads the site's plugins. `users` are its users, `previous` is the same site before a reload.
     ///
     /// The second answer is what is wrong, for the log; the site can be served all the same.
-    pub(crate) async fn load(loader: &Loader, engines: &Engines, settings: SiteSettings, previous: Option<&Site>) -> (Site, Vec<Mistake>) {
+    pub(crate) async fn load(
+        loader: &Loader,
+        engines: &Engines,
+        users: Arc<SiteUsers>,
+        settings: SiteSettings,
+        previous: Option<&Site>,
+    ) -> (Site, Vec<Mistake>) {
         let mut mistakes = loader.catalogs(&settings.name.value).configure(&settings.catalogs).await;
         let mut candidates = Vec::new();
         for plugin in settings.plugins {
             let before = previous.and_then(|site| site.loaded(&plugin.name.value));
-            candidates.push(candidate(loader, engines, &settings.name.value, plugin, before, &mut mistakes).await);
+            candidates.push(candidate(loader, engines, &users, plugin, before, &mut mistakes).await);
         }
         let plugins = settle(candidates, &mut mistakes);
-        (Site { name: settings.name.value, hosts: settings.hosts, plugins }, mistakes)
+        (Site { name: settings.name.value, hosts: settings.hosts, users, must_ask: false, plugins }, mistakes)
     }
 
     fn loaded(&self, plugin: &str) -> Option<&SharedGeneration> {
@@ -135,7 +147,7 @@ impl Candidate {
         let settings = &generation.settings;
         let (name, mount) = (settings.name.value.clone(), settings.mount.value.clone());
         let state = PluginState::Loaded(Arc::clone(generation));
-        Candidate { plugin: Plugin { name, mount, state, kept_because: because }, standing: Standing::Kept }
+        Candidate { plugin: Plugin { name, mount, auth: settings.auth, state, kept_because: because }, standing: Standing::Kept }
     }
 
     fn rank(&self) -> u8 {
@@ -151,19 +163,19 @@ impl Candidate {
 async fn candidate(
     loader: &Loader,
     engines: &Engines,
-    site: &str,
+    users: &Arc<SiteUsers>,
     settings: PluginSettings,
     before: Option<&SharedGeneration>,
     mistakes: &mut Vec<Mistake>,
 ) -> Candidate {
     let engine = engines.granted(&settings);
     if let Some(before) = before
-        && still_right(before, &settings, engine).await
+        && still_right(before, &settings, engine, loader.storage.epoch()).await
     {
         return Candidate::kept(before, None);
     }
-    let (name, mount) = (settings.name.value.clone(), settings.mount.value.clone());
-    let (state, standing) = match (loader.load(site, settings, engine.cloned()).await, before) {
+    let (name, mount, auth) = (settings.name.value.clone(), settings.mount.value.clone(), settings.auth);
+    let (state, standing) = match (loader.load(users, settings, engine.cloned()).await, before) {
         (Ok(generation), Some(before)) => (PluginState::Loaded(generation), Standing::Successor(Arc::clone(before))),
         (Ok(generation), None) => (PluginState::Loaded(generation), Standing::Newcomer),
         (Err(found), before) => {
@@ -175,18 +187,19 @@ async fn candidate(
             }
         }
     };
-    Candidate { plugin: Plugin { name, mount, state, kept_because: None }, standing }
+    Candidate { plugin: Plugin { name, mount, auth, state, kept_because: None }, standing }
 }
 
-/// Whether `generation` is what loading `settings` on `engine` would make once more.
-async fn still_right(generation: &SharedGeneration, settings: &PluginSettings, engine: Option<&Arc<Engine>>) -> bool {
+/// Whether `generation` is what loading `settings` on `engine` and `storage` would make once more.
+async fn still_right(generation: &SharedGeneration, settings: &PluginSettings, engine: Option<&Arc<Engine>>, storage: u64) -> bool {
     // Every field is named, so that a new one cannot be forgotten here. Where in the file something stands makes no difference.
-    let PluginSettings { name: _, source, sha256, mount, isolation, limits, grants, config, at: _ } = settings;
+    let PluginSettings { name: _, source, sha256, mount, auth, isolation, limits, grants, config, at: _ } = settings;
     let old = &generation.settings;
     let same = (&old.source.value, &old.sha256, &old.mount.value) == (&source.value, sha256, &mount.value)
-        && (old.isolation, &old.limits) == (*isolation, limits)
+        && (old.auth, old.isolation, &old.limits) == (*auth, *isolation, limits)
         && old.grants.same_as(grants)
         && generation.engine.as_ref().map(Arc::as_ptr) == engine.map(Arc::as_ptr)
+        && generation.storage.is_none_or(|known| known == storage)
         && (&old.config.values, &old.config.secrets) == (&config.values, &config.secrets);
     same && tokio::fs::read(&source.value).await.is_ok_and(|wasm| sha256_hex(&wasm) == generation.digest)
 }

@@ -1,7 +1,7 @@
 //! For unit tests: a log that can be read.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
@@ -11,7 +11,14 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 /// A log for `tracing::dispatcher::with_default`, all levels as JSON, and what arrives in it.
+///
+/// A subscriber for everything is the process's default from the first call on: without one, a line that another thread is the first to reach while this log begins may be found to interest nobody, and
+/// be left out here too.
 pub(crate) fn log() -> (Dispatch, Lines) {
+    static EVERYTHING: Once = Once::new();
+    EVERYTHING.call_once(|| {
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    });
     let lines = Lines::default();
     let log = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(lines.clone());
     (log.into(), lines)

@@ -5,7 +5,7 @@
 #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/log", "../wit/config", "../wit/plugin"],
+    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/storage", "../wit/identity", "../wit/log", "../wit/config", "../wit/plugin"],
     world: "wharf:plugin/plugin",
     generate_all,
     pub_export_macro: true,

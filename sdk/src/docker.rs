@@ -16,7 +16,7 @@ mod images;
 mod operations;
 
 pub use crate::error::Error;
-pub use images::{distribution_read, images_prune, images_pull, images_read, images_remove};
+pub use images::{distribution_read, images_build, images_prune, images_pull, images_read, images_remove};
 pub use operations::{operations_cancel, operations_read};
 
 /// How long a container may take to stop; none is its own stop timeout or the engine's, 10 seconds.

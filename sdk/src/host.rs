@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Host, with};
+pub(crate) use native::{Host, Identity, Storage, with};
 
 #[cfg(not(target_family = "wasm"))]
 mod native {
@@ -16,6 +16,7 @@ mod native {
     use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
     use crate::docker::containers_remove::RemoveOptions;
     use crate::docker::distribution_read::Distribution;
+    use crate::docker::images_build::{BuildOptions, ContextFile};
     use crate::docker::images_prune::Pruned;
     use crate::docker::images_read::{Image, ImageSummary};
     use crate::docker::images_remove::Removal;
@@ -25,6 +26,11 @@ mod native {
     use crate::docker::volumes_read::Volume;
     use crate::docker::{Container, Grace};
     use crate::error::Error;
+    use crate::fake::storage::{BlobWriter, Cursor, Transaction};
+    use crate::identity::Principal;
+    use crate::identity::principal::Authentication;
+    use crate::identity::sessions::Session;
+    use crate::identity::tokens::{Token, TokenInfo, TokenRequest};
     use crate::log::Level;
     use crate::registry::catalog_read::Catalog;
     use crate::registry::digests_read::{Head, Quota};
@@ -32,10 +38,11 @@ mod native {
     use crate::registry::manifests_read::{ImageConfig, Manifest};
     use crate::registry::references::Reference;
     use crate::registry::tags_read::TagList;
+    use crate::storage::{blobs, keyvalue, sql};
     use crate::stream::{BodyWriter, ByteStream};
 
     /// The functions of the contract, in its order. What each means is told where plugins call it.
-    pub(crate) trait Host {
+    pub(crate) trait Host: Storage + Identity {
         fn log(&self, level: Level, message: &str, fields: &[(String, String)]);
         fn config_document(&self) -> String;
         fn config_reveal(&self, name: &str) -> Result<String, Error>;
@@ -53,12 +60,14 @@ mod native {
         fn images_list(&self) -> Result<Vec<ImageSummary>, Error>;
         fn image_pull(&self, reference: &str) -> Result<(), Error>;
         fn image_pull_begin(&self, reference: &str) -> Result<String, Error>;
+        fn image_build_begin(&self, files: Vec<ContextFile>, options: &BuildOptions) -> Result<String, Error>;
         fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>>;
         fn images_prune(&self) -> Result<Pruned, Error>;
         fn distribution_inspect(&self, references: &[String]) -> Vec<Result<Distribution, Error>>;
         fn operations_list(&self) -> Result<Vec<Operation>, Error>;
         fn operations_get(&self, ids: &[String]) -> Vec<Result<Operation, Error>>;
         fn operation_wait(&self, id: &str) -> Result<Operation, Error>;
+        fn operation_log(&self, id: &str) -> Result<ByteStream, Error>;
         fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error>;
         fn operation_cancel(&self, id: &str) -> Result<(), Error>;
         fn networks_list(&self) -> Result<Vec<Network>, Error>;
@@ -74,6 +83,44 @@ mod native {
         fn hub_search(&self, term: &str, limit: u32) -> Result<SearchResults, Error>;
         fn hub_tags(&self, repository: &str, limit: u32) -> Result<Vec<String>, Error>;
         fn catalog_list(&self, name: &str) -> Result<Catalog, Error>;
+        fn catalog_download_begin(&self, catalog: &str, name: &str, version: Option<&str>, blob: &str) -> Result<String, Error>;
+    }
+
+    /// The functions of `storage`, in the order of the contract.
+    pub(crate) trait Storage {
+        fn sql_migrate(&self, migrations: &[sql::Migration]) -> Result<u32, Error>;
+        fn sql_query(&self, statement: &sql::Statement, limit: u32) -> Result<sql::Rows, Error>;
+        fn sql_execute(&self, statements: &[sql::Statement]) -> Result<Vec<u64>, Error>;
+        fn sql_begin(&self) -> Result<Transaction, Error>;
+        fn sql_open(&self, statement: &sql::Statement, limit: u64) -> Result<Cursor, Error>;
+        fn keyvalue_get(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Error>;
+        fn keyvalue_set(&self, entries: &[(String, Vec<u8>)]) -> Result<(), Error>;
+        fn keyvalue_delete(&self, keys: &[String]) -> Result<u64, Error>;
+        fn keyvalue_list(&self, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<keyvalue::Page, Error>;
+        fn keyvalue_compare_and_set(&self, key: &str, expected: Option<&[u8]>, new: Option<&[u8]>) -> Result<(), Error>;
+        fn keyvalue_increment(&self, key: &str, by: i64) -> Result<i64, Error>;
+        fn blob_write(&self, name: &str) -> Result<BlobWriter, Error>;
+        fn blob_store(&self, name: &str, content: ByteStream) -> Result<blobs::Blob, Error>;
+        fn blob_read(&self, name: &str, range: Option<blobs::Range>) -> Result<ByteStream, Error>;
+        fn blob_stat(&self, names: &[String]) -> Vec<Result<blobs::Blob, Error>>;
+        fn blob_list(&self, prefix: &str, cursor: Option<&str>, limit: u32) -> Result<blobs::Page, Error>;
+        fn blob_delete(&self, names: &[String]) -> Result<u64, Error>;
+        fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, Error>;
+        fn unseal(&self, sealed: &[u8]) -> Result<Vec<u8>, Error>;
+    }
+
+    /// The functions of `identity`, in the order of the contract.
+    pub(crate) trait Identity {
+        fn has_users(&self) -> Result<bool, Error>;
+        fn principal_current(&self) -> Result<Authentication, Error>;
+        fn principal_users(&self, ids: &[u64]) -> Vec<Result<Principal, Error>>;
+        fn session_login(&self, name: &str, password: &str) -> Result<Option<Session>, Error>;
+        fn session_refresh(&self) -> Result<Session, Error>;
+        fn session_logout(&self) -> Result<Session, Error>;
+        fn token_login(&self, name: &str, password: &str, requests: &[TokenRequest]) -> Result<Option<Vec<Token>>, Error>;
+        fn token_exchange(&self, token: &str, kind: &str, request: &TokenRequest) -> Result<Token, Error>;
+        fn token_verify(&self, token: &str) -> Result<TokenInfo, Error>;
+        fn token_revoke(&self, token: &str) -> Result<(), Error>;
     }
 
     /// Asks the host of this thread.

@@ -7,17 +7,22 @@ use std::time::SystemTime;
 use crate::bindings::wharf::config::config;
 use crate::bindings::wharf::docker::{
     containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read, types as docker,
-    volumes_read,
+    images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read,
+    types as docker, volumes_read,
 };
 use crate::bindings::wharf::http::{outgoing, types as http};
+use crate::bindings::wharf::identity::types as identity;
 use crate::bindings::wharf::log::log;
-use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types as registry};
+use crate::bindings::wharf::registry::{
+    catalog_download, catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types as registry,
+};
+use crate::bindings::wharf::storage::types as storage_types;
 use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
 use crate::docker::containers_remove::RemoveOptions;
 use crate::docker::distribution_read::Distribution;
+use crate::docker::images_build::{BuildOptions, Content, ContextFile};
 use crate::docker::images_prune::Pruned;
 use crate::docker::images_read::{Image, ImageSummary};
 use crate::docker::images_remove::Removal;
@@ -36,6 +41,9 @@ use crate::registry::manifests_read::{ImageConfig, Manifest};
 use crate::registry::references::Reference;
 use crate::registry::tags_read::TagList;
 use crate::stream::{BodyWriter, ByteStream};
+
+pub(crate) mod storage;
+mod users;
 
 /// The host that runs this component.
 pub(crate) struct Imports;
@@ -132,6 +140,25 @@ impl Imports {
         Ok(images_pull::begin(reference)?)
     }
 
+    pub(crate) fn image_build_begin(&self, files: Vec<ContextFile>, options: &BuildOptions) -> Result<String, Error> {
+        let file = |file: ContextFile| images_build::ContextFile {
+            path: file.path,
+            executable: file.executable,
+            size: file.size,
+            content: match file.content {
+                Content::Bytes(bytes) => images_build::Content::Bytes(bytes),
+                Content::Stream(stream) => images_build::Content::Stream(stream.0),
+            },
+        };
+        let options = images_build::BuildOptions {
+            dockerfile: options.dockerfile.clone(),
+            names: options.names.clone(),
+            labels: options.labels.clone(),
+            arguments: options.arguments.clone(),
+        };
+        Ok(images_build::begin(files.into_iter().map(file).collect(), &options)?)
+    }
+
     pub(crate) fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>> {
         each(images_remove::remove(references))
     }
@@ -155,6 +182,10 @@ impl Imports {
 
     pub(crate) fn operation_wait(&self, id: &str) -> Result<Operation, Error> {
         Ok(operations_read::wait(id)?.into())
+    }
+
+    pub(crate) fn operation_log(&self, id: &str) -> Result<ByteStream, Error> {
+        Ok(ByteStream(operations_read::log(id)?))
     }
 
     pub(crate) fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error> {
@@ -243,6 +274,10 @@ impl Imports {
     pub(crate) fn catalog_list(&self, name: &str) -> Result<Catalog, Error> {
         let catalog_read::Catalog { entries, skipped } = catalog_read::list(name)?;
         Ok(Catalog { entries: entries.into_iter().map(CatalogEntry::from).collect(), skipped })
+    }
+
+    pub(crate) fn catalog_download_begin(&self, catalog: &str, name: &str, version: Option<&str>, blob: &str) -> Result<String, Error> {
+        Ok(catalog_download::begin(catalog, name, version, blob)?)
     }
 }
 
@@ -383,7 +418,7 @@ macro_rules! same_words {
     )*};
 }
 
-same_words!(config, docker, http, registry);
+same_words!(config, docker, http, identity, registry, storage_types);
 
 impl From<Error> for http::Error {
     fn from(error: Error) -> http::Error {

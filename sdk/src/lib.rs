@@ -1,7 +1,7 @@
 //! What a plugin's author sees of Wharf.
 //!
 //! A plugin is a type that implements [`Plugin`]; [`export!`] turns the crate into a component. Everything that a plugin may ask of the host has a
-//! module of the name that it has in the contract and in `wharf.toml`: [`docker`], [`registry`], [`log`], [`config`]. On a native target these modules ask the in-memory host
+//! module of the name that it has in the contract and in `wharf.toml`: [`docker`], [`registry`], [`storage`], [`identity`], [`log`], [`config`]. On a native target these modules ask the in-memory host
 //! of [`fake`] instead, so that plain `cargo test` covers a plugin's logic.
 //!
 //! The README follows; its plugin is built by the project's tests.
@@ -24,9 +24,11 @@ mod stream;
 
 pub mod config;
 pub mod docker;
+pub mod identity;
 pub mod log;
 pub mod reference;
 pub mod registry;
+pub mod storage;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod fake;

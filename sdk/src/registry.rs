@@ -294,3 +294,22 @@ pub mod catalog_read {
         with(|host| host.catalog_list(name))
     }
 }
+
+/// `catalog.download`: templates of the site's catalogues, fetched by the host into blobs of the plugin.
+pub mod catalog_download {
+    use super::Error;
+    use crate::host::with;
+
+    /// Begins to fetch the archive of the template `name` of the catalogue `catalog`, in `version` or else the first, and to store it as the plugin's blob `blob`. Answers at once with the id of the operation, for
+    /// [`operations_read`](crate::docker::operations_read): its kind is `download`, its subject `catalog/name:version`. Whoever begins the same while it is under way gets the id of that.
+    ///
+    /// The blob is there when the operation has succeeded, and not before. Needs `"blobs"` of the storage grant too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`]; [`Error::NotFound`] for a catalogue or a template that there is not; [`Error::Invalid`] for what can be no name of a blob; [`Error::Conflict`] while another template becomes this blob;
+    /// [`Error::QuotaExceeded`]; [`Error::Unavailable`], also for a template whose archive is nowhere; [`Error::Timeout`]. What comes of the fetching is the operation's outcome.
+    pub fn begin(catalog: &str, name: &str, version: Option<&str>, blob: &str) -> Result<String, Error> {
+        with(|host| host.catalog_download_begin(catalog, name, version, blob))
+    }
+}

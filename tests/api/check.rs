@@ -69,6 +69,15 @@ fn a_file_that_the_configuration_names_and_that_cannot_be_used_is_named_with_its
 }
 
 #[test]
+fn a_database_that_cannot_be_reached_is_a_warning() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let storage = format!("[storage]\nurl = \"postgres://wharf:secret@{}/wharf\"\n", listener.local_addr().unwrap());
+    drop(listener);
+    let lines = ["warning: the database of `[storage]` cannot be used: failed to connect", "all is well"];
+    check(&format!("{storage}{}", granted("\"containers.read\"")), true, &lines);
+}
+
+#[test]
 fn every_plugin_that_would_not_be_served_is_named() {
     let configuration = format!(
         "{}{}{}{}",

@@ -46,10 +46,21 @@ pub fn file(configuration: &str) -> String {
 /// Starts a host with `configuration`, which lacks only `[server]`.
 #[track_caller]
 pub fn host(configuration: &str) -> InProcess {
+    start_in(tempfile::tempdir().unwrap(), &file(configuration))
+}
+
+/// The same, with a data directory that not all tests share: whose users are its own, or another host's.
+#[track_caller]
+pub fn host_with_data(data_dir: &Path, configuration: &str) -> InProcess {
+    let server = SERVER.replace(concat!(env!("CARGO_TARGET_TMPDIR"), "/api-data"), data_dir.to_str().unwrap());
+    start_in(tempfile::tempdir().unwrap(), &format!("{server}{configuration}"))
+}
+
+#[track_caller]
+fn start_in(folder: TempDir, text: &str) -> InProcess {
     capture_log();
-    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wharf.toml");
-    std::fs::write(&path, file(configuration)).unwrap();
+    std::fs::write(&path, text).unwrap();
     // Two threads, as on the smallest machine that it is made for.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let running = runtime.block_on(start(&path, Options::default())).unwrap_or_else(|error| panic!("the host does not start: {error}"));
@@ -174,6 +185,11 @@ pub fn logged(message: &str, field: &str) -> Vec<Value> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let fields = lines.filter_map(|line| line.get("fields").cloned());
     fields.filter(|fields| fields["message"] == message).map(|fields| fields[field].clone()).collect()
+}
+
+/// The whole log, of all tests.
+pub fn whole_log() -> String {
+    String::from_utf8_lossy(&log()).into_owned()
 }
 
 fn log() -> MutexGuard<'static, Vec<u8>> {

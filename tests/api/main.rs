@@ -4,12 +4,16 @@
 
 mod admin;
 mod bench;
+mod blobs;
 mod bodies;
+mod builds;
 mod capacity;
 mod check;
 mod config;
 mod docker;
+mod downloads;
 mod hello;
+mod identity;
 mod in_process;
 mod isolation;
 mod loading;
@@ -23,6 +27,7 @@ mod responses;
 mod signals;
 mod sites;
 mod started;
+mod storage;
 
 /// Fails to compile when a guest has no test file of its name.
 macro_rules! has_a_test {

@@ -11,7 +11,7 @@ use wharf_harness::fault_proxy::{Answer, FaultProxy};
 use crate::in_process::{InProcess, host, one_plugin};
 use wharf_tests::guests::REGISTRY;
 
-const ALL: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]";
+const ALL: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\", \"catalog.download\"]";
 
 fn with_grant(lines: &str, further: &str) -> InProcess {
     host(&format!("{further}\n{}", one_plugin(REGISTRY, &format!("[site.plugin.grants.registry]\n{lines}"))))
@@ -215,6 +215,6 @@ fn a_component_is_not_loaded_without_a_grant_for_each_interface() {
     let host = with_grant("allow = [\"digests.read\"]", "");
     let reason = host.admin().get("/plugins").unwrap().json().unwrap()[0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("`wharf:registry/manifests-read`") && !reason.contains("digests-read`"), "{reason}");
-    let words = ["[site.plugin.grants.registry]", "\"tags.read\"", "\"hub.read\"", "\"catalog.read\""];
+    let words = ["[site.plugin.grants.registry]", "\"tags.read\"", "\"hub.read\"", "\"catalog.read\"", "\"catalog.download\""];
     assert!(words.iter().all(|word| reason.contains(word)), "{reason}");
 }

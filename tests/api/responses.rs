@@ -95,10 +95,12 @@ fn a_request_whose_client_goes_away_has_its_line_and_is_counted() {
     let host = host(&one_plugin(MISBEHAVE, "limits = { cpu_ms = 60000, deadline_ms = 60000 }"));
     let mut client = std::net::TcpStream::connect(host.address()).unwrap();
     client.write_all(b"GET /loop HTTP/1.1\r\nhost: x\r\nx-request-id: client-gone\r\n\r\n").unwrap();
+    let line = |message: &str| lines_of("client-gone").into_iter().find(|line| line["fields"]["message"] == message);
+    // A request whose client leaves before anyone has looked at it is none.
+    eventually("the loop", || line("began to loop").is_some());
     drop(client);
-    let request = || lines_of("client-gone").into_iter().find(|line| line["fields"]["message"] == "request");
-    eventually("the line of a request whose client went away", || request().is_some());
-    assert_eq!(request().unwrap()["fields"]["status"], 499);
+    eventually("the line of a request whose client went away", || line("request").is_some());
+    assert_eq!(line("request").unwrap()["fields"]["status"], 499);
     let series = r#"wharf_requests_total{site="test",plugin="subject",route="/loop",status="499"}"#;
     assert!((host.metric(series) - 1.0).abs() < f64::EPSILON);
 }

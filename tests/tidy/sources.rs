@@ -64,6 +64,7 @@ fn a_file_is_part_of_a_crate() {
         let package = folder.rsplit_once('/').map_or("", |(package, _)| package);
         matches!(name, "main.rs" | "lib.rs" | "build.rs")
             || read(&format!("{folder}/Cargo.toml")).contains(&format!("path = \"{name}\""))
+            || read(&format!("{package}/Cargo.toml")).contains(&format!("path = \"src/{name}\""))
             || folder.ends_with("/tests") && root().join(package).join("Cargo.toml").is_file()
     };
     let lost = sources().into_iter().map(|(file, _)| file).filter(|file| !is_crate(file) && !declared(file));

@@ -1,7 +1,7 @@
 //! What a connection failed of, in words that are kept: the errors of hyper and of TLS do not live as long as ours, which are cloned and compared.
 
 /// An error with its causes on one line. Hyper's own text is only the outermost.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,9 +1,11 @@
-//! What two rooms or more stand on: the engine, registries, Docker Hub, catalogues, the names of images, secrets, streams, operations, lines of the log.
+//! What rooms and the host itself stand on: the engine, registries, Docker Hub, catalogues, databases, blobs, users, the names of images, secrets, streams, operations, lines of the log.
 //!
 //! Nothing here knows WIT, grants or plugins. A room checks first and hands down only what it has checked.
 
+pub(crate) mod blobs;
 pub(crate) mod catalog;
-mod causes;
+pub(crate) mod causes;
+pub(crate) mod database;
 pub(crate) mod docker_hub;
 pub(crate) mod engine;
 pub(crate) mod lines;
@@ -11,5 +13,7 @@ pub(crate) mod operations;
 pub(crate) mod pattern;
 pub(crate) mod reference;
 pub(crate) mod registry;
+pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod stream;
+pub(crate) mod users;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::lines::LineMeter;
+use crate::backend::users::Caller;
 
 /// Which plugin is calling. The same for all requests of one generation.
 #[derive(Debug)]
@@ -48,11 +49,15 @@ pub(crate) trait HostCallObserver: Send + Sync {
 /// The call that an instance is serving.
 pub(crate) struct CallContext {
     pub(crate) identity: Arc<PluginIdentity>,
+    /// Who sent the request; nobody while there is none.
+    pub(crate) caller: Caller,
     /// How many host calls are left in this request.
     pub(crate) host_calls_left: u32,
     pub(crate) clock: Arc<WallClock>,
     /// How long one operation may take.
     pub(crate) operation_deadline: Duration,
+    /// How many bytes the files of one build may have together.
+    pub(crate) build_context_bytes: u64,
     pub(crate) observer: Arc<dyn HostCallObserver>,
     /// How many lines the plugin may still cause.
     pub(crate) lines: Arc<LineMeter>,
@@ -201,9 +206,11 @@ pub(crate) mod testing {
         let denials = Arc::new(Denials::default());
         let call = CallContext {
             identity: Arc::new(PluginIdentity { site: "plant".to_owned(), plugin: plugin.to_owned(), generation: 1 }),
+            caller: Caller::default(),
             host_calls_left: host_calls,
             clock: Arc::new(WallClock::new(Duration::from_secs(30))),
             operation_deadline: Duration::from_secs(10),
+            build_context_bytes: 1000,
             observer: Arc::clone(&denials) as Arc<dyn HostCallObserver>,
             lines: Arc::new(LineMeter::new(100)),
             over_quota: None,

@@ -13,14 +13,18 @@ use crate::settings::section::Section;
 pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod docker;
+pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod registry;
+pub(crate) mod storage;
 
 /// What the operator allows one plugin. A room that is absent is not linked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grants {
     pub(crate) docker: Option<docker::DockerGrant>,
     pub(crate) registry: Option<registry::RegistryGrant>,
+    pub(crate) storage: Option<storage::StorageGrant>,
+    pub(crate) identity: Option<identity::IdentityGrant>,
 }
 
 /// A room, as loading sees it.
@@ -44,13 +48,21 @@ pub(crate) struct Interface<T: 'static> {
 /// Every room there is.
 pub(crate) fn rooms<T>() -> Vec<Room<T>>
 where
-    T: config::ConfigView + docker::DockerView + log::LogView + registry::RegistryView + 'static,
+    T: config::ConfigView
+        + docker::DockerView
+        + identity::IdentityView
+        + log::LogView
+        + registry::RegistryView
+        + storage::StorageView
+        + 'static,
 {
     vec![
         Room { name: "log", interfaces: log::interfaces() },
         Room { name: "config", interfaces: config::interfaces() },
         Room { name: "docker", interfaces: docker::interfaces() },
         Room { name: "registry", interfaces: registry::interfaces() },
+        Room { name: "storage", interfaces: storage::interfaces() },
+        Room { name: "identity", interfaces: identity::interfaces() },
     ]
 }
 
@@ -59,7 +71,9 @@ impl Grants {
     pub(crate) fn read(section: &mut Section<'_>) -> Grants {
         let docker = section.section("docker").map(|mut docker| docker::DockerGrant::read(&mut docker));
         let registry = section.section("registry").map(|mut registry| registry::RegistryGrant::read(&mut registry));
-        Grants { docker, registry }
+        let storage = section.section("storage").map(|mut storage| storage::StorageGrant::read(&mut storage));
+        let identity = section.section("identity").map(|mut identity| identity::IdentityGrant::read(&mut identity));
+        Grants { docker, registry, storage, identity }
     }
 
     /// Whether `room` has a table, whatever that allows.
@@ -67,18 +81,20 @@ impl Grants {
         match room {
             "docker" => self.docker.is_some(),
             "registry" => self.registry.is_some(),
+            "storage" => self.storage.is_some(),
+            "identity" => self.identity.is_some(),
             _ => false,
         }
     }
 
     /// Whether `other` allows the same, wherever in the file it stands.
     pub(crate) fn same_as(&self, other: &Grants) -> bool {
-        let Grants { docker, registry } = self;
+        let Grants { docker, registry, storage, identity } = self;
         let docker = match (docker, &other.docker) {
             (Some(docker), Some(other)) => docker.same_as(other),
             (docker, other) => docker.is_none() && other.is_none(),
         };
-        docker && *registry == other.registry
+        docker && *registry == other.registry && *storage == other.storage && *identity == other.identity
     }
 
     /// Whether `room` was granted `power`.
@@ -86,6 +102,8 @@ impl Grants {
         match room {
             "docker" => self.docker.as_ref().is_some_and(|grant| grant.has(power)),
             "registry" => self.registry.as_ref().is_some_and(|grant| grant.has(power)),
+            "storage" => self.storage.as_ref().is_some_and(|grant| grant.has(power)),
+            "identity" => self.identity.as_ref().is_some_and(|grant| grant.has(power)),
             _ => false,
         }
     }

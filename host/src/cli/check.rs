@@ -20,13 +20,17 @@ use crate::site::{Plugin, PluginState, Site};
 pub(super) fn run(path: &Path) -> anyhow::Result<ExitCode> {
     let settings = settings::load(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (sites, mistakes) = runtime.block_on(async {
+    let (sites, mistakes, problem) = runtime.block_on(async {
         let loader = serve::loader(CodeCache::open_existing(&settings.server.data_dir)?)?;
-        anyhow::Ok(Host::load_sites(&loader, settings).await)
+        let (sites, mistakes) = Host::load_sites(&loader, settings).await;
+        anyhow::Ok((sites, mistakes, loader.storage.problem().await))
     })?;
     let mut out = std::io::stdout().lock();
     for site in &sites {
         report(&mut out, site)?;
+    }
+    if let Some(problem) = problem {
+        writeln!(out, "warning: the database of `[storage]` cannot be used: {problem}")?;
     }
     for mistake in &mistakes {
         writeln!(out, "{mistake}")?;

@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 mod check;
 mod inspect;
 mod logging;
+mod password;
 mod serve;
+mod user;
 
 /// Serves the HTTP APIs of a container site from sandboxed WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -26,6 +28,13 @@ enum Command {
     Serve(ServeArguments),
     /// Read a configuration, load every plugin, show imports beside grants, and serve nothing.
     Check(ConfigArgument),
+    /// Look after the users of a site that its database has. Those of the configuration are looked after there.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// Ask for a password and print its hash, for `password_hash` of a `[[site.user]]`.
+    HashPassword,
     /// Look at components.
     Plugin {
         #[command(subcommand)]
@@ -40,6 +49,51 @@ enum PluginCommand {
         /// The component.
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Add a user. The password is asked for at the terminal, or is the first line of the standard input.
+    Add {
+        /// The name.
+        name: String,
+        /// A role; may be given several times.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        #[command(flatten)]
+        site: SiteArguments,
+    },
+    /// List the users, those of the configuration too.
+    List {
+        #[command(flatten)]
+        site: SiteArguments,
+    },
+    /// Remove a user, and end all sessions and tokens of theirs. The number is never given again.
+    Remove {
+        /// The name.
+        name: String,
+        /// Also if it is the last user, without whom the site lets everyone in.
+        #[arg(long)]
+        open_site: bool,
+        #[command(flatten)]
+        site: SiteArguments,
+    },
+    /// Give a user another password, asked for as by `add`, and end all sessions and tokens of theirs.
+    Password {
+        /// The name.
+        name: String,
+        #[command(flatten)]
+        site: SiteArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+struct SiteArguments {
+    /// The site; may be left out where the configuration has only one.
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgument,
 }
 
 #[derive(Debug, Args)]
@@ -70,6 +124,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments.config),
+        Command::User { command } => user::run(command),
+        Command::HashPassword => password::run(),
         Command::Plugin { command: PluginCommand::Inspect { file } } => inspect::run(&file),
     }
 }

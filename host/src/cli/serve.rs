@@ -66,11 +66,11 @@ impl Signals {
     /// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
     async fn serve_until_stopped(&mut self, running: &Running, log: &mut Log) {
         let mut lost = std::pin::pin!(log.report_lost());
-        let mut reported = std::pin::pin!(running.report_engines());
+        let mut reported = std::pin::pin!(async { tokio::join!(running.report_engines(), running.report_storage()) });
         let mut is_reported = false;
         loop {
             tokio::select! {
-                () = &mut reported, if !is_reported => is_reported = true,
+                _ = &mut reported, if !is_reported => is_reported = true,
                 () = &mut lost => return,
                 () = self.stop.asked() => return,
                 _ = self.hang_up.recv() => tokio::select! {

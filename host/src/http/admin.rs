@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
-use crate::backend::operations::{Operation, Outcome};
+use crate::backend::operations::{Details, Operation, Outcome};
 use crate::plugin::generation::SharedGeneration;
 use crate::serve::Host;
 use crate::settings::Isolation;
@@ -120,16 +120,28 @@ struct OperationEntry<'a> {
     subject: String,
     site: &'a str,
     plugin: &'a str,
-    engine: String,
+    /// None of what concerns no engine.
+    engine: Option<String>,
     state: &'static str,
     percent: Option<u8>,
-    /// Bytes that were fetched, and that there are to fetch, as far as is known.
-    current: u64,
-    total: u64,
+    #[serde(flatten)]
+    details: DetailsEntry,
     began_ms: u64,
     ended_ms: Option<u64>,
     /// Why it failed.
     reason: Option<String>,
+}
+
+/// What operations of a kind have.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum DetailsEntry {
+    /// Bytes that were fetched, and that there are to fetch, as far as is known.
+    Pull { current: u64, total: u64 },
+    /// At which of how many instructions it is.
+    Build { step: u32, steps: u32 },
+    /// As of a pull; the total none if nobody says it.
+    Download { current: u64, total: Option<u64> },
 }
 
 /// The operations of all plugins that are under way or have ended lately, the newest first.
@@ -142,18 +154,23 @@ async fn operations(State(host): State<Arc<Host>>) -> Response {
 fn operation_entry(operation: &Operation) -> OperationEntry<'_> {
     let Operation { id, subject, owner, .. } = operation;
     let now = operation.now();
-    let (current, total) = now.layers.bytes();
     OperationEntry {
         id,
         kind: subject.kind,
-        subject: subject.image.to_string(),
+        subject: subject.object.to_string(),
         site: &owner.site,
         plugin: &owner.plugin,
-        engine: subject.engine.to_string(),
+        engine: subject.image().map(|(_, engine)| engine.to_string()),
         state: now.word(),
         percent: now.percent,
-        current,
-        total,
+        details: match &now.details {
+            Details::Pull(layers) => {
+                let (current, total) = layers.bytes();
+                DetailsEntry::Pull { current, total }
+            }
+            Details::Build(build) => DetailsEntry::Build { step: build.step, steps: build.steps },
+            Details::Download(fetched) => DetailsEntry::Download { current: fetched.current, total: fetched.total },
+        },
         began_ms: now.began_ms,
         ended_ms: now.ended_ms,
         reason: match &now.outcome {

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response, StatusCode, request};
+use ipnet::IpNet;
 use tracing::Span;
+use tracing::field::Empty;
 
+use super::auth::{self, Admitted, Asked, Gate};
 use super::observe::{observed, request_id};
 use super::problem;
 use super::table::{Table, Unrouted};
+use crate::backend::users::Authentication;
 use crate::metrics::RouteMetrics;
 use crate::plugin::call::{PluginRequest, call};
 use crate::plugin::exchange::{self, BodyError};
@@ -28,8 +32,8 @@ pub(crate) struct Target<'a> {
     pub(crate) metrics: &'a RouteMetrics,
 }
 
-/// Answers `request`, which came from `remote`.
-pub(crate) async fn dispatch(table: &SharedTable, request: Request<Body>, remote: Option<SocketAddr>) -> Response<Body> {
+/// Answers `request`, which came from `remote`; `proxies` are those that are believed.
+pub(crate) async fn dispatch(table: &SharedTable, proxies: &[IpNet], request: Request<Body>, remote: Option<SocketAddr>) -> Response<Body> {
     // The whole request is answered by one table, whatever is published meanwhile.
     let table = table.load();
     let (parts, body) = request.into_parts();
@@ -38,7 +42,12 @@ pub(crate) async fn dispatch(table: &SharedTable, request: Request<Body>, remote
         Ok(target) => {
             let span = span(&id, &target);
             let answer = async {
-                match serve(&target, &parts, body, &id, remote).await {
+                let gate = Gate { users: &target.site.users, auth: target.plugin.auth, must_ask: target.site.must_ask, proxies };
+                let admitted = match auth::admit(&gate, &Asked { parts: &parts, remote }).await {
+                    Ok(admitted) => admitted,
+                    Err(refused) => return refused.response(&target.site.name, &id),
+                };
+                match serve(&target, &parts, body, &id, remote, admitted).await {
                     Ok(response) => response,
                     Err(problem) => problem::response(&problem, &id),
                 }
@@ -62,7 +71,12 @@ async fn serve(
     body: Body,
     id: &str,
     remote: Option<SocketAddr>,
+    admitted: Admitted,
 ) -> Result<Response<Body>, Problem> {
+    let Admitted { caller, headers } = admitted;
+    if let Authentication::Known(user) = &caller.authentication {
+        Span::current().record("user", tracing::field::display(user));
+    }
     let generation: &SharedGeneration = match &target.plugin.state {
         PluginState::Loaded(generation) => generation,
         PluginState::Failed(reason) => return Outcome::NotLoaded { reason: reason.clone(), retry_after: None }.into_response(),
@@ -74,7 +88,7 @@ async fn serve(
         BodyError::Cut => problem::of(StatusCode::BAD_REQUEST, "The request's body broke off"),
     })?;
     let remote = remote.map(|remote| remote.to_string());
-    let request = PluginRequest { parts, body, id, remote: remote.as_deref() };
+    let request = PluginRequest { parts, body, id, remote: remote.as_deref(), headers, caller };
     let response = call(generation, request).await.into_response()?;
     exchange::with_its_length(&parts.method, response).or_else(|reason| Outcome::GuestError(reason).into_response())
 }
@@ -84,7 +98,7 @@ fn span(id: &str, target: &Target<'_>) -> Span {
         PluginState::Loaded(generation) => Some(generation.parts.identity.generation),
         PluginState::Failed(_) => None,
     };
-    tracing::info_span!("request", request_id = id, site = target.site.name, plugin = target.plugin.name, generation)
+    tracing::info_span!("request", request_id = id, site = target.site.name, plugin = target.plugin.name, generation, user = Empty)
 }
 
 /// The host that the client asked for, with its port if it sent one.

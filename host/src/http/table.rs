@@ -144,18 +144,21 @@ impl Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::users::SiteUsers;
 
     fn failed(name: &str, mount: &str) -> Plugin {
         Plugin {
             name: name.to_owned(),
             mount: mount.to_owned(),
+            auth: None,
             state: PluginState::Failed("not in this test".to_owned()),
             kept_because: None,
         }
     }
 
     fn site(name: &str, hosts: &[&str], plugins: Vec<Plugin>) -> Site {
-        Site { name: name.to_owned(), hosts: hosts.iter().map(|host| (*host).to_owned()).collect(), plugins }
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Site { name: name.to_owned(), hosts, users: SiteUsers::nobodys(name), must_ask: false, plugins }
     }
 
     #[track_caller]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::Stream;
-use http::request;
+use http::{HeaderMap, request};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
@@ -26,6 +26,7 @@ use super::meter::{DeadlinePassed, Metered};
 use super::outcome::{DeadlineKind, Outcome};
 use super::pool::Admitted;
 use super::state::{Outgoing, Started};
+use crate::backend::users::Caller;
 use crate::bindings::wharf::http::types;
 use crate::capability::call::WallClock;
 
@@ -37,6 +38,10 @@ pub(crate) struct PluginRequest<'a> {
     pub(crate) id: &'a str,
     /// The peer, if it is known.
     pub(crate) remote: Option<&'a str>,
+    /// The fields, if the plugin is to see others than the client sent: what the host took as its own is not for the plugin.
+    pub(crate) headers: Option<HeaderMap>,
+    /// Who sent it.
+    pub(crate) caller: Caller,
 }
 
 /// Serves `request`. The request's span must be entered: what the guest logs goes there.
@@ -72,8 +77,8 @@ async fn serve(generation: &SharedGeneration, request: PluginRequest<'_>) -> Out
         Err(outcome) => return outcome,
     };
     let limits = &generation.settings.limits;
-    let head = exchange::request_head(request.parts, request.id, &generation.settings.mount.value, request.remote);
-    instance.begin(limits);
+    let head = exchange::request_head(&request, &generation.settings.mount.value);
+    instance.begin(limits, request.caller);
     let state = instance.store.data();
     let (cpu, clock, outgoing) = (Arc::clone(&state.cpu), Arc::clone(&state.call.clock), state.outgoing.clone());
 

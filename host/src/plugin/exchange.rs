@@ -9,12 +9,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Response, StatusCode, request};
+use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyStream;
 use tracing::Span;
 use wasmtime::component::Resource;
 
+use super::call::PluginRequest;
 use super::state::{InstanceState, NotStarted, Started};
 use crate::backend::stream::{BodyWriter, ByteStream, Duplex, StreamError};
 use crate::bindings::exports::wharf::http::handler;
@@ -61,18 +62,19 @@ pub(crate) enum BodyError {
     Cut,
 }
 
-/// The head of a request as the plugin sees it.
-pub(crate) fn request_head(parts: &request::Parts, id: &str, mount: &str, remote: Option<&str>) -> types::RequestHead {
+/// The head of a request as the plugin at `mount` sees it.
+pub(crate) fn request_head(request: &PluginRequest<'_>, mount: &str) -> types::RequestHead {
+    let PluginRequest { parts, id, remote, headers, caller, .. } = request;
     let path = parts.uri.path();
     let path = path.strip_prefix(mount).unwrap_or(path);
     let authority = parts.uri.authority().map(|authority| authority.as_str().to_owned());
     let host = || parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let headers =
-        parts.headers.iter().map(|(name, value)| types::Field { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() });
+    let headers = headers.as_ref().unwrap_or(&parts.headers);
+    let headers = headers.iter().map(|(name, value)| types::Field { name: name.as_str().to_owned(), value: value.as_bytes().to_vec() });
     types::RequestHead {
-        id: id.to_owned(),
+        id: (*id).to_owned(),
         method: parts.method.as_str().to_owned(),
-        scheme: parts.uri.scheme_str().unwrap_or("http").to_owned(),
+        scheme: if caller.is_secure { "https" } else { parts.uri.scheme_str().unwrap_or("http") }.to_owned(),
         authority: authority.or_else(host).unwrap_or_default(),
         mount: mount.to_owned(),
         path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },

@@ -30,6 +30,8 @@ pub(crate) struct Generation {
     pub(crate) settings: PluginSettings,
     /// The engine that its docker grant named when it was loaded; none without the grant. The pointer is its identity: the same name may mean another engine by now.
     pub(crate) engine: Option<Arc<Engine>>,
+    /// Which storage it stands on, as the loader counts them; none without a storage grant.
+    pub(crate) storage: Option<u64>,
     /// The interfaces that the component imports, sorted.
     pub(crate) imports: Vec<String>,
     pub(crate) parts: InstanceParts,

@@ -13,6 +13,7 @@ use super::meter::{CpuMeter, DeadlinePassed, Metered};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, MemoryCount, Outgoing, PluginRooms};
 use super::stdio::{Output, Stdio};
+use crate::backend::users::Caller;
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::capability::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
@@ -84,9 +85,11 @@ impl InstanceParts {
         cpu.restart(start_deadline);
         let call = CallContext {
             identity: Arc::clone(&self.identity),
+            caller: Caller::default(),
             host_calls_left: u32::try_from(self.limits.host_calls).unwrap_or(u32::MAX),
             clock: Arc::new(WallClock::new(start_deadline)),
             operation_deadline: Duration::from_millis(self.limits.operation_deadline_ms),
+            build_context_bytes: self.limits.build_context_mib.saturating_mul(1 << 20),
             observer: Arc::clone(&self.observer),
             lines: Arc::clone(&self.rooms.lines),
             over_quota: None,
@@ -130,12 +133,13 @@ impl Instance {
     }
 
     /// Prepares the instance for one request: everything that belonged to the last one is replaced.
-    pub(crate) fn begin(&mut self, limits: &Limits) {
+    pub(crate) fn begin(&mut self, limits: &Limits, caller: Caller) {
         self.store.set_epoch_deadline(1);
         let state = self.store.data_mut();
         state.cpu.restart(Duration::from_millis(limits.cpu_ms));
         state.outgoing.open();
         let call = &mut state.call;
+        call.caller = caller;
         call.host_calls_left = u32::try_from(limits.host_calls).unwrap_or(u32::MAX);
         call.clock.restart(Duration::from_millis(limits.deadline_ms));
         self.served = self.served.saturating_add(1);

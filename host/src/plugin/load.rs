@@ -25,11 +25,13 @@ use super::instance::{Exports, InstanceParts};
 use super::runtime::WasmRuntime;
 use super::state::{InstanceState, PluginRooms};
 use crate::backend::catalog::Catalogs;
+use crate::backend::database::SpaceName;
 use crate::backend::docker_hub::Hub;
 use crate::backend::engine::Engine;
 use crate::backend::lines::LineMeter;
 use crate::backend::operations::{Operations, Owner};
 use crate::backend::registry::Registries;
+use crate::backend::users::{Identities, SiteUsers};
 use crate::bindings::exports::wharf::http::handler;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::bindings::wharf::http::{outgoing, types};
@@ -37,7 +39,9 @@ use crate::capability;
 use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
-use crate::capability::registry::{RegistryRoom, Sources};
+use crate::capability::identity::IdentityRoom;
+use crate::capability::registry::{RegistryRoom, Sources, Store};
+use crate::capability::storage::{Storage, StorageRoom};
 use crate::metrics::Metrics;
 use crate::settings::{Limits, Located, Mistake, Mistakes, PluginSettings};
 
@@ -53,6 +57,8 @@ pub(crate) struct Loader {
     pub(crate) hub: Hub,
     /// The catalogues of each site, by its name. Plugins keep theirs over a reload, so that it changes what is in them.
     catalogs: Mutex<HashMap<String, Catalogs>>,
+    pub(crate) storage: Storage,
+    pub(crate) identities: Identities,
     cache: CodeCache,
     /// Descriptions by the component's digest.
     descriptions: Mutex<HashMap<String, Description>>,
@@ -125,13 +131,14 @@ impl ComponentError {
 }
 
 impl Loader {
-    /// A loader that keeps compiled code in `cache`.
+    /// A loader that keeps compiled code in `cache` and finds users at `place`.
     pub(crate) fn new(runtime: WasmRuntime, cache: CodeCache, metrics: Arc<Metrics>, operations: Operations) -> Loader {
         let runtime = Arc::new(runtime);
         let registries = Registries::new(metrics.clone());
         let hub = Hub::new(registries.clone());
+        let (storage, identities) = (Storage::default(), Identities::new(metrics.clone()));
         let (catalogs, descriptions, generations) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Loader { runtime, metrics, operations, registries, hub, catalogs, cache, descriptions, generations }
+        Loader { runtime, metrics, operations, registries, hub, catalogs, storage, identities, cache, descriptions, generations }
     }
 
     /// The catalogues of the site `site`.
@@ -168,17 +175,18 @@ impl Loader {
         Ok(Compiled { component, digest, imports, exports })
     }
 
-    /// Loads the plugin that `settings` describe. `engine` is the engine of its grants; none when it could not be made.
+    /// Loads the plugin that `settings` describe for the site that has `users`. `engine` is the engine of its grants; none when it could not be made.
     ///
     /// # Errors
     ///
     /// All that is wrong with the component under these settings.
     pub(crate) async fn load(
         &self,
-        site: &str,
+        users: &Arc<SiteUsers>,
         settings: PluginSettings,
         engine: Option<Arc<Engine>>,
     ) -> Result<SharedGeneration, Mistakes> {
+        let site = users.site.as_str();
         let here = |mistake: Mistake| Mistakes(vec![Mistake { at: Some(settings.source.at.clone()), ..mistake }]);
         let compiled = self.compile(&settings.source.value, settings.sha256.as_deref()).await;
         let compiled = compiled.map_err(|error| here(error.into_mistake()))?;
@@ -189,11 +197,10 @@ impl Loader {
             tracing::warn!(plugin = settings.name.value, "{warning}");
         }
 
+        let owner = Owner { site: site.to_owned(), plugin: settings.name.value.clone() };
+        let operations = self.operations.of_plugin(owner, settings.limits.operations);
         let docker = match (&settings.grants.docker, &engine) {
-            (Some(grant), Some(engine)) => {
-                let owner = Owner { site: site.to_owned(), plugin: settings.name.value.clone() };
-                DockerRoom::new(grant.clone(), engine, &self.registries, self.operations.of_plugin(owner, settings.limits.operations))
-            }
+            (Some(grant), Some(engine)) => DockerRoom::new(grant.clone(), engine, &self.registries, operations.clone()),
             (None, _) => DockerRoom::powerless(),
             // Engines are made before plugins are loaded, and one that could not be has been reported.
             (Some(grant), None) => {
@@ -201,11 +208,19 @@ impl Loader {
                 return Err(one(at, format!("the engine `{value}` cannot be used"), None));
             }
         };
+        let storage_epoch = settings.grants.storage.is_some().then(|| self.storage.epoch());
+        let owner = SpaceName { site: site.to_owned(), plugin: settings.name.value.clone() };
         let parts = InstanceParts {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker,
-                registry: RegistryRoom::new(settings.grants.registry.clone(), self.sources(site, engine.clone())),
+                registry: RegistryRoom::new(
+                    settings.grants.registry.clone(),
+                    self.sources(site, engine.clone()),
+                    Store { operations, blobs: self.storage.blobs_of(settings.grants.storage.as_ref(), &owner) },
+                ),
+                storage: StorageRoom::new(settings.grants.storage.clone(), &self.storage, owner),
+                identity: IdentityRoom::new(settings.grants.identity.clone(), users),
                 config: PluginSettingsText::new(settings.config.clone()),
                 lines: Arc::new(LineMeter::new(settings.limits.log_lines_per_second)),
             }),
@@ -226,6 +241,7 @@ impl Loader {
             digest,
             settings,
             engine,
+            storage: storage_epoch,
             imports,
             parts,
             pre,
@@ -261,7 +277,9 @@ impl Loader {
             runtime: Arc::clone(&self.runtime),
             rooms: Arc::new(PluginRooms {
                 docker: DockerRoom::powerless(),
-                registry: RegistryRoom::new(None, self.sources("", None)),
+                registry: RegistryRoom::new(None, self.sources("", None), Store { operations: Operations::nobodys(), blobs: None }),
+                storage: StorageRoom::new(None, &self.storage, SpaceName::default()),
+                identity: IdentityRoom::powerless(),
                 config: PluginSettingsText::default(),
                 lines: Arc::new(LineMeter::new(0)),
             }),

@@ -18,13 +18,17 @@ use crate::backend::lines::LineMeter;
 use crate::capability::call::CallContext;
 use crate::capability::config::{ConfigCtxView, ConfigView, PluginSettingsText};
 use crate::capability::docker::{DockerCtxView, DockerRoom, DockerView};
+use crate::capability::identity::{IdentityCtxView, IdentityRoom, IdentityView};
 use crate::capability::log::{LogCtxView, LogView};
 use crate::capability::registry::{RegistryCtxView, RegistryRoom, RegistryView};
+use crate::capability::storage::{StorageCtxView, StorageRoom, StorageView};
 
 /// The rooms as one plugin has them, shared by all its instances.
 pub(crate) struct PluginRooms {
     pub(crate) docker: DockerRoom,
     pub(crate) registry: RegistryRoom,
+    pub(crate) storage: StorageRoom,
+    pub(crate) identity: IdentityRoom,
     pub(crate) config: PluginSettingsText,
     pub(crate) lines: Arc<LineMeter>,
 }
@@ -195,6 +199,18 @@ impl DockerView for InstanceState {
 impl RegistryView for InstanceState {
     fn registry(&mut self) -> RegistryCtxView<'_> {
         RegistryCtxView { room: &self.rooms.registry, call: &mut self.call }
+    }
+}
+
+impl StorageView for InstanceState {
+    fn storage(&mut self) -> StorageCtxView<'_> {
+        StorageCtxView { room: &self.rooms.storage, call: &mut self.call, table: &mut self.table }
+    }
+}
+
+impl IdentityView for InstanceState {
+    fn identity(&mut self) -> IdentityCtxView<'_> {
+        IdentityCtxView { room: &self.rooms.identity, call: &mut self.call }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Limits {
     pub operation_deadline_ms: u64,
     /// Operations under way at the same time, those included whose request is gone. One more is answered `quota-exceeded`.
     pub operations: u64,
+    /// Bytes of all files of one image that is to be built, in MiB. With more, building it is answered `quota-exceeded`.
+    pub build_context_mib: u64,
     /// Time to instantiate and describe the plugin, in milliseconds.
     pub start_deadline_ms: u64,
     /// Requests served at the same time, each by an instance of its own.
@@ -59,6 +61,8 @@ impl Default for Limits {
             operation_deadline_ms: 3_600_000,
             // One for each request that is served, and as many again whose clients have gone. Each may hold a connection to the engine and a specification of 1 MiB.
             operations: 128,
+            // A model with its weights. The host holds none of it; the engine holds it on its disk once, while it builds, and once more in the image.
+            build_context_mib: 4_096,
             // An interpreter's start takes a second on a small machine.
             start_deadline_ms: 10_000,
             // The engine answers no faster when more ask it at once.
@@ -98,6 +102,7 @@ impl Limits {
         LimitKey { key: "stream_deadline_ms", range: 1..=86_400_000, field: |limits| &mut limits.stream_deadline_ms },
         LimitKey { key: "operation_deadline_ms", range: 1..=86_400_000, field: |limits| &mut limits.operation_deadline_ms },
         LimitKey { key: "operations", range: 1..=10_000, field: |limits| &mut limits.operations },
+        LimitKey { key: "build_context_mib", range: 0..=1_048_576, field: |limits| &mut limits.build_context_mib },
         LimitKey { key: "start_deadline_ms", range: 1..=600_000, field: |limits| &mut limits.start_deadline_ms },
         LimitKey { key: "concurrency", range: 1..=1_000, field: |limits| &mut limits.concurrency },
         LimitKey { key: "queue", range: 0..=100_000, field: |limits| &mut limits.queue },

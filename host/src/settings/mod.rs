@@ -8,9 +8,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
+use crate::backend::users::Hashed;
 use crate::capability::Grants;
 
 pub(crate) mod document;
@@ -20,6 +23,19 @@ mod read;
 pub(crate) mod report;
 pub(crate) mod section;
 pub(crate) mod tree;
+
+/// For the tests of what stands on settings.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::path::Path;
+
+    use super::StorageSettings;
+
+    /// `[storage]` of a configuration that says nothing of it, with the data directory `folder`.
+    pub(crate) fn storage(folder: &Path) -> StorageSettings {
+        super::read::default_storage(folder)
+    }
+}
 
 pub use limits::Limits;
 pub use location::{Located, Location, Mistake, Mistakes};
@@ -43,11 +59,15 @@ pub struct Settings {
     pub ca_files: Vec<Located<PathBuf>>,
     /// How Docker Hub is asked beyond the protocol of registries.
     pub docker_hub: DockerHubSettings,
+    /// Where plugins keep what they keep.
+    pub storage: StorageSettings,
     /// The sites, in the order of the files. At least one.
     pub sites: Vec<SiteSettings>,
+    /// Where `listen` is said, if others can reach it and nothing says that everyone may come in: then every site must have users, which is known only when their databases are looked at.
+    pub must_ask: Option<Location>,
 }
 
-/// `[server]`. What it says about authentication is a condition for `listen` and `admin`, checked while it is read and not kept.
+/// `[server]`. What it says about authentication is a condition for `listen` and `admin`: see [`Settings::must_ask`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Where the sites are served. Port 0 lets the system choose.
@@ -62,6 +82,8 @@ pub struct Server {
     pub log_format: LogFormat,
     /// What to log, as `RUST_LOG` has it; the environment variable wins.
     pub log_filter: String,
+    /// The proxies whose word is taken for who the client is and whether it came over TLS. None unless they are named.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// How log lines look.
@@ -140,6 +162,67 @@ pub enum CredentialSource {
     },
 }
 
+/// `[storage]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// The PostgreSQL database; none is SQLite, a file for each plugin of each site below `folder`.
+    pub database: Option<DatabaseSource>,
+    /// Certificates, PEM, that are trusted beside the system's where PostgreSQL is asked over TLS.
+    pub ca_file: Option<PathBuf>,
+    /// Where blobs are kept.
+    pub blobs: BlobPlace,
+    /// The key that texts are sealed with; none is a file in `folder` that the host makes at first use.
+    pub seal_key: Option<SecretSource>,
+    /// How long a plugin's transaction may live.
+    pub transaction_ms: u64,
+    /// `storage` below the data directory.
+    pub folder: PathBuf,
+}
+
+/// Where blobs are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BlobPlace {
+    /// A folder of the host's own, with one for each plugin of each site in it.
+    Directory(PathBuf),
+    /// A bucket.
+    S3(S3Settings),
+}
+
+/// A bucket at S3, or at what speaks its protocol: `blobs = "s3://BUCKET/PREFIX"` and `[storage.s3]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Settings {
+    /// Its name.
+    pub bucket: String,
+    /// What stands before every key, without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// Where S3 answers, without the bucket and a slash at the end; none is Amazon's of the region.
+    pub endpoint: Option<String>,
+    /// The region.
+    pub region: String,
+    /// In whose name it is asked; none is the role of the machine, as Amazon's metadata service has it.
+    pub keys: Option<S3Keys>,
+    /// Certificates, PEM, that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// In whose name S3 is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Keys {
+    /// The name.
+    pub access_key_id: String,
+    /// Where the secret is.
+    pub secret_access_key: SecretSource,
+}
+
+/// Where the URL of the database is, which may have a password in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseSource {
+    /// In the configuration.
+    Url(String),
+    /// Elsewhere.
+    Secret(SecretSource),
+}
+
 /// One `[[site]]`.
 #[derive(Debug, Clone)]
 pub struct SiteSettings {
@@ -149,6 +232,8 @@ pub struct SiteSettings {
     pub hosts: Vec<String>,
     /// The catalogues of images that it replaces or adds, by name.
     pub catalogs: BTreeMap<String, Located<CatalogSource>>,
+    /// Who may come in.
+    pub access: AccessSettings,
     /// Its plugins, in the order of the file.
     pub plugins: Vec<PluginSettings>,
 }
@@ -162,6 +247,48 @@ pub enum CatalogSource {
     Url(Url),
 }
 
+/// Who may come into a site, as far as the files say it: the database may have further users.
+#[derive(Debug, Clone)]
+pub struct AccessSettings {
+    /// Its users by name.
+    pub users: BTreeMap<String, UserSettings>,
+    /// How long a session lasts unless it is refreshed.
+    pub session: Duration,
+    /// The origins (`https://console.plant-a.local`) beside its own whose pages may change something in the name of whoever looks at them. In lower case.
+    pub trusted_origins: Vec<String>,
+}
+
+/// One `[[site.user]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSettings {
+    /// The argon2id hash of the password.
+    pub password_hash: HashSource,
+    /// Sorted, each once.
+    pub roles: Vec<String>,
+    /// Where the table begins.
+    pub at: Location,
+}
+
+/// Where the hash of a password is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashSource {
+    /// In the configuration.
+    Here(Hashed),
+    /// Elsewhere; read when the configuration is.
+    Secret(SecretSource),
+}
+
+/// What a mount asks of those who come. Without the key it is `Required` where the site has users, and where it has none everyone comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// The host answers 401 to everyone else than a known user.
+    Required,
+    /// The plugin is asked by known users and by those who say nothing of who they are.
+    Optional,
+    /// The plugin is asked by everyone, and told who it is.
+    Plugin,
+}
+
 /// One `[[site.plugin]]`.
 #[derive(Debug, Clone)]
 pub struct PluginSettings {
@@ -173,6 +300,8 @@ pub struct PluginSettings {
     pub sha256: Option<String>,
     /// The prefix it is mounted at, without a trailing slash; empty for `/`.
     pub mount: Located<String>,
+    /// What it asks of those who come; none if the file does not say.
+    pub auth: Option<Auth>,
     /// Whether an instance may serve a second request.
     pub isolation: Isolation,
     /// What it may use.

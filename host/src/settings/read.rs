@@ -16,6 +16,7 @@ use registries::Registries;
 use sites::Sites;
 
 mod addresses;
+mod blobs;
 mod catalogs;
 mod config;
 mod docker_hub;
@@ -23,8 +24,10 @@ mod registries;
 mod secret;
 mod server;
 mod sites;
+mod storage;
 #[cfg(test)]
 mod tests;
+mod users;
 
 /// Where Docker listens unless it was told otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";
@@ -40,6 +43,12 @@ pub fn load(path: &Path) -> Result<Settings, Mistakes> {
     read(path, &document::on_disk, docker_host())
 }
 
+/// `[storage]` where nothing is said.
+#[cfg(test)]
+pub(super) fn default_storage(data_dir: &Path) -> super::StorageSettings {
+    storage::ReadStorage::default().below(data_dir)
+}
+
 #[expect(clippy::disallowed_methods, reason = "DOCKER_HOST is how every tool of this field is told where the engine is")]
 fn docker_host() -> Option<String> {
     // A value that is not Unicode is no URL either; the check of the URL says so.
@@ -51,8 +60,10 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
     let loaded = document::load(path, find, &report);
     let mut server = None;
     let mut docker_hub = None;
+    let mut must_ask = None;
     let mut engines = Engines::default();
     let mut registries = Registries::default();
+    let mut storage = None;
     let mut sites = Sites::default();
     let mut site_seen = false;
     let defaults = server::defaults(path);
@@ -60,7 +71,7 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
         let mut root = Section::root(document, &report);
         root.skip("include");
         if let Some(mut section) = root.section("server") {
-            let read = server::read(&mut section, &defaults);
+            let read = server::read(&mut section, &defaults, &mut must_ask);
             keep_first(&mut server, read, &section);
         }
         if let Some(mut section) = root.section("engine") {
@@ -72,6 +83,10 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
         if let Some(mut section) = root.section("docker_hub") {
             let read = docker_hub::read(&mut section);
             keep_first(&mut docker_hub, read, &section);
+        }
+        if let Some(mut section) = root.section("storage") {
+            let read = storage::read(&mut section);
+            keep_first(&mut storage, read, &section);
         }
         site_seen |= root.has("site");
         for mut section in root.sections("site") {
@@ -94,8 +109,19 @@ fn read(path: &Path, find: Find<'_>, docker_host: Option<String>) -> Result<Sett
     let server = server.map_or(defaults, |(server, _)| server);
     let docker_hub = docker_hub.map_or_else(docker_hub::defaults, |(docker_hub, _)| docker_hub);
     let files = loaded.files.iter().map(|file| file.to_path_buf()).collect();
+    let storage = storage.map(|(storage, _)| storage).unwrap_or_default().below(&server.data_dir);
     let (registries, ca_files) = registries.into_settings();
-    Ok(Settings { files, server, engines: engines.into_settings(), registries, ca_files, docker_hub, sites: sites.settings })
+    Ok(Settings {
+        files,
+        server,
+        engines: engines.into_settings(),
+        registries,
+        ca_files,
+        docker_hub,
+        storage,
+        sites: sites.settings,
+        must_ask,
+    })
 }
 
 /// Keeps what was `read` of a table that is written once over all files; `section` is that table, and ends here.

@@ -1,4 +1,4 @@
-//! Images: what the engine holds, what it fetches, and what it finds at registries.
+//! Images: what the engine holds, what it fetches and builds, and what it finds at registries.
 
 /// `images.read`: which images the engine holds.
 pub mod images_read {
@@ -96,6 +96,99 @@ pub mod images_pull {
     /// [`Error::Denied`], [`Error::Invalid`], [`Error::QuotaExceeded`]. What the registry and the engine say is the operation's outcome.
     pub fn begin(reference: &str) -> Result<String, Error> {
         with(|host| host.image_pull_begin(reference))
+    }
+}
+
+/// `images.build`: making images from files.
+///
+/// What a Dockerfile runs, it runs in containers of the engine's own. It is read as the classic builder reads it; what that does not know, or what would go around the grant, is refused: see the contract (`wit/docker`).
+pub mod images_build {
+    use super::super::Error;
+    use crate::host::with;
+    use crate::stream::ByteStream;
+
+    /// The bytes of a file.
+    #[derive(Debug)]
+    pub enum Content {
+        /// These.
+        Bytes(Vec<u8>),
+        /// Those that the host has; they do not pass through the plugin.
+        Stream(ByteStream),
+    }
+
+    /// A file of the build context.
+    #[derive(Debug)]
+    pub struct ContextFile {
+        /// Where it is: parts with `/` between them, without `.`, `..` and empty ones. Each path once.
+        pub path: String,
+        /// Whether it can be run.
+        pub executable: bool,
+        /// Its length in bytes, which must be right.
+        pub size: u64,
+        /// What is in it.
+        pub content: Content,
+    }
+
+    impl ContextFile {
+        /// A file with this content, which cannot be run.
+        #[must_use]
+        pub fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> ContextFile {
+            let bytes = content.into();
+            ContextFile { path: path.into(), executable: false, size: bytes.len() as u64, content: Content::Bytes(bytes) }
+        }
+
+        /// A file whose bytes, `size` of them, the host has.
+        #[must_use]
+        pub fn streamed(path: impl Into<String>, size: u64, stream: ByteStream) -> ContextFile {
+            ContextFile { path: path.into(), executable: false, size, content: Content::Stream(stream) }
+        }
+
+        /// The same file, which can be run.
+        #[must_use]
+        pub fn executable(self) -> ContextFile {
+            ContextFile { executable: true, ..self }
+        }
+    }
+
+    /// What to build.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct BuildOptions {
+        /// The Dockerfile, one of the files.
+        pub dockerfile: String,
+        /// The names of the image, `repository[:tag]`; at least one. An image that has such a name loses it when the build is done, and not before.
+        pub names: Vec<String>,
+        /// Labels of the image, beside those of its base.
+        pub labels: Vec<(String, String)>,
+        /// Values for the `ARG`s of the Dockerfile.
+        pub arguments: Vec<(String, String)>,
+    }
+
+    /// What is known of a build, beside what all operations have: for [`Operation::details`](super::super::operations_read::Operation::details).
+    #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+    pub struct BuildDetails {
+        /// The id of the image, once it is built and has its names.
+        pub image: Option<String>,
+        /// At which instruction it is, or failed, from 1; zero before the first.
+        pub step: u32,
+        /// How many there are.
+        pub steps: u32,
+        /// Its text; empty before the first.
+        pub instruction: String,
+        /// Why it failed, for people.
+        pub reason: Option<String>,
+    }
+
+    /// Begins to build and answers at once with the id of the [operation](super::super::operations_read), whose log is [`operations_read::log`](super::super::operations_read::log).
+    ///
+    /// A build that fails or is cancelled leaves no image behind. Every base image must be one that the grant covers, and must be there already. A request's body, as a file, has to be sent to its end before the
+    /// request is answered: wait for the operation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`] when the grant does not cover a name or a base image; [`Error::Invalid`] for what breaks a rule; [`Error::QuotaExceeded`] for more operations, or a larger context, than the plugin may have. What
+    /// the engine says is the operation's outcome.
+    pub fn begin(files: Vec<ContextFile>, options: &BuildOptions) -> Result<String, Error> {
+        with(|host| host.image_build_begin(files, options))
     }
 }
 

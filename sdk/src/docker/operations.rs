@@ -28,9 +28,9 @@ pub mod operations_read {
     pub struct Operation {
         /// Its id, which no other operation has or had.
         pub id: String,
-        /// What is done: `pull`. Other words will follow.
+        /// What is done: `pull`, `build`. Other words will follow.
         pub kind: String,
-        /// What it is done to: of a pull the full reference, `docker.io/library/redis:7`.
+        /// What it is done to: of a pull the full reference, `docker.io/library/redis:7`; of a build the first name of the image, in full.
         pub subject: String,
         /// Whether this plugin began it.
         pub owned: bool,
@@ -109,6 +109,15 @@ pub mod operations_read {
     /// [`Error::Denied`], [`Error::NotFound`], [`Error::Timeout`].
     pub fn wait(id: &str) -> Result<Operation, Error> {
         with(|host| host.operation_wait(id))
+    }
+
+    /// What the engine has said of a build so far, and what it says until its end, as lines of text to be answered unread. The last 1 MiB is kept. Empty for operations of other kinds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`], [`Error::NotFound`].
+    pub fn log(id: &str) -> Result<ByteStream, Error> {
+        with(|host| host.operation_log(id))
     }
 
     /// The states of the operation as a stream to be answered unread: the present one, then each change, and the last one, with which it ends.

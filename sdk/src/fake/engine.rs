@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 use super::hub::Hub;
-use super::images::Pull;
 use super::objects::{Container, Image, merge};
+use super::operations::Task;
 use super::registry::RemoteImage;
 use super::stream;
 use crate::docker::Container as Inspected;
@@ -31,10 +31,16 @@ pub(super) struct Engine {
     pub(super) remote: Vec<RemoteImage>,
     pub(super) networks: BTreeSet<String>,
     pub(super) volumes: BTreeSet<String>,
-    /// The newest last.
-    pub(super) pulls: Vec<Pull>,
+    /// The operations, the newest last.
+    pub(super) tasks: Vec<Task>,
     /// Whether pulls that are begun stay under way.
     pub(super) holds_pulls: bool,
+    /// The same for builds.
+    pub(super) holds_builds: bool,
+    /// The same for downloads.
+    pub(super) holds_downloads: bool,
+    /// At which instruction builds fail, and why.
+    pub(super) failing_builds: Option<(String, String)>,
     pub(super) hub: Hub,
     /// The last port that the engine chose by itself.
     last_port: u16,
@@ -84,8 +90,11 @@ impl Engine {
             remote: Vec::new(),
             networks: ["bridge", "host", "none"].map(str::to_owned).into(),
             volumes: BTreeSet::new(),
-            pulls: Vec::new(),
+            tasks: Vec::new(),
             holds_pulls: false,
+            holds_builds: false,
+            holds_downloads: false,
+            failing_builds: None,
             hub: Hub::default(),
             last_port: 49152,
         }

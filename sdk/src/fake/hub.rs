@@ -13,6 +13,8 @@ pub(super) struct Hub {
     /// By the repository's own path: `library/redis`.
     tags: BTreeMap<String, Vec<String>>,
     pub(super) catalogs: BTreeMap<String, Catalog>,
+    /// What is fetched from an address.
+    pub(super) archives: BTreeMap<String, Vec<u8>>,
 }
 
 impl Hub {

@@ -1,57 +1,15 @@
-//! Images and operations of the fake host's engine.
-//!
-//! A pull is done when it is asked for, unless the test holds pulls back: then one that was begun stays under way until the test, or a plugin that waits, lets it end.
+//! Images of the fake host's engine.
 
 use serde_json::{Value, json};
 
-use super::engine::{Engine, hex_id};
+use super::engine::Engine;
 use super::registry;
 use crate::docker::distribution_read::Distribution;
 use crate::docker::images_prune::Pruned;
 use crate::docker::images_read::{Image as InspectedImage, ImageSummary};
 use crate::docker::images_remove::Removal;
-use crate::docker::operations_read::{Operation, OperationState, ProgressFormat};
 use crate::error::Error;
 use crate::reference::{familiar, with_tag};
-use crate::stream::ByteStream;
-
-/// When everything happens here, in milliseconds since 1970.
-const NOW_MS: u64 = 1_605_861_345_978;
-
-/// A pull that was begun.
-pub(super) struct Pull {
-    id: String,
-    /// As the plugin wrote it.
-    reference: String,
-    state: OperationState,
-    percent: Option<u8>,
-    failure: Option<Error>,
-}
-
-impl Pull {
-    fn operation(&self) -> Operation {
-        let subject = registry::resolve(&self.reference).map_or_else(|_| self.reference.clone(), |reference| reference.full);
-        let state = match self.state {
-            OperationState::Running => "running",
-            OperationState::Succeeded => "succeeded",
-            OperationState::Failed => "failed",
-            OperationState::Cancelled => "cancelled",
-        };
-        let json = json!({"id": self.id, "kind": "pull", "subject": subject, "state": state, "percent": self.percent});
-        Operation {
-            id: self.id.clone(),
-            kind: "pull".to_owned(),
-            subject,
-            owned: true,
-            state: self.state,
-            percent: self.percent,
-            began_ms: NOW_MS,
-            ended_ms: (self.state != OperationState::Running).then_some(NOW_MS),
-            failure: self.failure.clone(),
-            json: json.to_string(),
-        }
-    }
-}
 
 impl Engine {
     pub(super) fn list_images(&self) -> Vec<ImageSummary> {
@@ -89,71 +47,6 @@ impl Engine {
         let tag = with_tag(familiar(reference)).into_owned();
         let image = self.registry.iter().find(|image| image.tags.contains(&tag) || image.digests.contains(&tag)).cloned();
         self.add_image(image.ok_or(Error::NotFound)?);
-        Ok(())
-    }
-
-    pub(super) fn begin_pull(&mut self, reference: &str) -> Result<String, Error> {
-        registry::resolve(reference)?;
-        let id = hex_id(&format!("{} {reference}", self.pulls.len())).chars().take(16).collect::<String>();
-        let (reference, state) = (reference.to_owned(), OperationState::Running);
-        self.pulls.push(Pull { id: id.clone(), reference, state, percent: None, failure: None });
-        if !self.holds_pulls {
-            self.finish_pulls(|pull| pull.id == id);
-        }
-        Ok(id)
-    }
-
-    /// Lets the pulls under way that are `meant` end.
-    fn finish_pulls(&mut self, meant: impl Fn(&Pull) -> bool) {
-        let mut pulls = std::mem::take(&mut self.pulls);
-        for pull in pulls.iter_mut().filter(|pull| pull.state == OperationState::Running && meant(pull)) {
-            match self.pull(&pull.reference) {
-                Ok(()) => (pull.state, pull.percent) = (OperationState::Succeeded, Some(100)),
-                Err(error) => (pull.state, pull.failure) = (OperationState::Failed, Some(error)),
-            }
-        }
-        self.pulls = pulls;
-    }
-
-    pub(super) fn finish_all_pulls(&mut self) {
-        self.finish_pulls(|_| true);
-    }
-
-    pub(super) fn advance_pulls(&mut self, percent: u8) {
-        for pull in self.pulls.iter_mut().filter(|pull| pull.state == OperationState::Running) {
-            pull.percent = Some(percent);
-        }
-    }
-
-    pub(super) fn list_operations(&self) -> Vec<Operation> {
-        self.pulls.iter().rev().map(Pull::operation).collect()
-    }
-
-    pub(super) fn operation(&self, id: &str) -> Result<Operation, Error> {
-        self.pulls.iter().find(|pull| pull.id == id).map(Pull::operation).ok_or(Error::NotFound)
-    }
-
-    pub(super) fn wait_for_operation(&mut self, id: &str) -> Result<Operation, Error> {
-        self.finish_pulls(|pull| pull.id == id);
-        self.operation(id)
-    }
-
-    pub(super) fn watch_operation(&mut self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error> {
-        let states = [self.operation(id)?, self.wait_for_operation(id)?].map(|operation| {
-            Ok(match format {
-                ProgressFormat::JsonLines => format!("{}\n", operation.json),
-                ProgressFormat::ServerSentEvents => format!("data: {}\n\n", operation.json),
-            }
-            .into_bytes())
-        });
-        Ok(ByteStream(super::stream::ByteStream::new(states)))
-    }
-
-    pub(super) fn cancel_operation(&mut self, id: &str) -> Result<(), Error> {
-        let pull = self.pulls.iter_mut().find(|pull| pull.id == id).ok_or(Error::NotFound)?;
-        if pull.state == OperationState::Running {
-            pull.state = OperationState::Cancelled;
-        }
         Ok(())
     }
 
@@ -198,40 +91,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::super::{Container, Host, Image, RemoteImage};
-    use crate::docker::operations_read::{self, OperationState, ProgressFormat};
-    use crate::docker::{Error, distribution_read, images_prune, images_pull, images_read, images_remove, operations_cancel};
-
-    #[test]
-    fn a_pull_is_done_at_once_unless_it_is_held() {
-        let host = Host::install();
-        host.registry_image(Image::new("redis:7"));
-        let id = images_pull::begin("redis:7").unwrap();
-        assert_eq!(operations_read::get_one(&id).unwrap().state, OperationState::Succeeded);
-        host.hold_pulls();
-        let held = images_pull::begin("nowhere:1").unwrap();
-        host.advance_pulls(40);
-        let seen = operations_read::list().unwrap();
-        assert_eq!((seen[0].subject.as_str(), seen[0].percent, seen.len()), ("docker.io/library/nowhere:1", Some(40), 2));
-        host.finish_pulls();
-        assert_eq!(operations_read::get_one(&held).unwrap().failure, Some(Error::NotFound));
-        assert!(matches!(images_pull::begin("../x"), Err(Error::Invalid(_))));
-    }
-
-    #[test]
-    fn an_operation_is_waited_for_watched_and_cancelled() {
-        let host = Host::install();
-        host.registry_image(Image::new("redis:7"));
-        host.hold_pulls();
-        let begin = || images_pull::begin("redis:7").unwrap();
-        let (first, second, third) = (begin(), begin(), begin());
-        assert_eq!(operations_read::wait(&first).unwrap().state, OperationState::Succeeded);
-        let states = operations_read::watch(&second, ProgressFormat::JsonLines).unwrap().read_to_end().unwrap();
-        assert_eq!(String::from_utf8(states).unwrap().matches("\"state\":").count(), 2);
-        operations_cancel::cancel(&third).unwrap();
-        host.finish_pulls();
-        assert_eq!(operations_read::get_one(&third).unwrap().state, OperationState::Cancelled);
-        assert_eq!(operations_cancel::cancel("other"), Err(Error::NotFound));
-    }
+    use crate::docker::{Error, distribution_read, images_prune, images_read, images_remove};
 
     #[test]
     fn images_are_removed_by_name_while_nothing_uses_them() {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::identity::Sender;
 use super::stream;
 use super::world::take_started;
 use crate::body::{Arrived, Body};
@@ -15,6 +16,7 @@ use crate::stream::ByteStream;
 pub struct RequestBuilder {
     head: Head,
     body: Arrived,
+    user: Option<String>,
 }
 
 /// A request with `method` to `target`: a path below the plugin's mount, percent-encoded, and what follows the `?`.
@@ -34,7 +36,7 @@ pub fn request(method: &str, target: &str) -> RequestBuilder {
         headers: Vec::new(),
         remote: Some("127.0.0.1:50000".to_owned()),
     };
-    RequestBuilder { head, body: Arrived::Empty }
+    RequestBuilder { head, body: Arrived::Empty, user: None }
 }
 
 /// A GET of `target`; see [`request`].
@@ -97,6 +99,34 @@ impl RequestBuilder {
     pub fn stream(mut self, chunks: impl IntoIterator<Item = Result<Vec<u8>, Error>>) -> RequestBuilder {
         self.body = Arrived::Stream(ByteStream(stream::ByteStream::new(chunks)));
         self
+    }
+
+    /// Lets the user `name` of the fake host be who sends it.
+    ///
+    /// # Panics
+    ///
+    /// When the plugin asks who it is and the host has no such user.
+    pub fn as_user(mut self, name: &str) -> RequestBuilder {
+        self.user = Some(name.to_owned());
+        self
+    }
+
+    /// Sends the cookie that `answer` has set, as a browser would.
+    pub fn with_cookie_of(self, answer: &Answer) -> RequestBuilder {
+        let pair = answer.header("set-cookie").map(|field| field.split(';').next().unwrap_or_default().to_owned());
+        match pair {
+            Some(pair) => self.header("cookie", pair),
+            None => self,
+        }
+    }
+
+    /// Who sends it.
+    pub(super) fn sender(&self) -> Sender {
+        let field = |name: &str| {
+            let found = self.head.headers.iter().find(|field| field.name == name);
+            found.map(|field| String::from_utf8_lossy(&field.value).into_owned())
+        };
+        Sender { user: self.user.clone(), authorization: field("authorization"), cookie: field("cookie") }
     }
 
     pub(crate) fn build(self) -> Request {

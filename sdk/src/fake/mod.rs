@@ -32,15 +32,21 @@ use std::rc::Rc;
 use crate::export::{Exported, Plugin};
 use crate::host;
 
+mod builds;
+mod downloads;
 mod engine;
 mod hub;
+mod identity;
 mod images;
 mod message;
 mod objects;
+mod operations;
 mod registry;
+pub(crate) mod storage;
 pub(crate) mod stream;
 mod world;
 
+pub use builds::{Build, BuildFile};
 pub use message::{Answer, RequestBuilder, delete, get, patch, post, put, request};
 pub use objects::{Container, Image};
 pub use registry::RemoteImage;
@@ -62,6 +68,7 @@ fn install(host: &Host) {
 
 /// Sends `request` to a new instance of `P`. As from the host, the answer to a HEAD has no body.
 pub fn call<P: Plugin>(request: RequestBuilder) -> Answer {
+    let _sent = identity::send(request.sender());
     let request = request.build();
     let is_head = request.method() == "HEAD";
     let mut answer = Answer::of(crate::export::answer(&P::routes(), request));

@@ -1,14 +1,17 @@
 //! The fake host itself: what it holds, what it was asked, and what it answers to the functions that are not the engine's.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
+use super::builds::Build;
 use super::engine::Engine;
+use super::identity::Identity;
 use super::objects::{Container, Image};
 use super::registry::{self, RemoteImage};
+use super::storage::Storage;
 use super::stream;
 use crate::docker::Container as Inspected;
 use crate::docker::Grace;
@@ -17,6 +20,7 @@ use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
 use crate::docker::containers_remove::RemoveOptions;
 use crate::docker::distribution_read::Distribution;
+use crate::docker::images_build::{BuildOptions, ContextFile};
 use crate::docker::images_prune::Pruned;
 use crate::docker::images_read::{Image as InspectedImage, ImageSummary};
 use crate::docker::images_remove::Removal;
@@ -77,6 +81,8 @@ pub struct Host(Rc<RefCell<State>>);
 
 struct State {
     engine: Engine,
+    storage: Storage,
+    identity: Identity,
     config: Value,
     secrets: BTreeMap<String, String>,
     failures: BTreeMap<String, Error>,
@@ -96,6 +102,8 @@ impl Host {
     pub(super) fn empty() -> Host {
         Host(Rc::new(RefCell::new(State {
             engine: Engine::new(),
+            storage: Storage::default(),
+            identity: Identity::default(),
             config: json!({}),
             secrets: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -139,6 +147,27 @@ impl Host {
         self.0.borrow_mut().engine.finish_all_pulls();
     }
 
+    /// Holds back the builds that are begun from now on: they stay under way until [`Host::finish_builds`], or until a plugin waits for them.
+    pub fn hold_builds(&self) {
+        self.0.borrow_mut().engine.holds_builds = true;
+    }
+
+    /// Lets the builds under way end.
+    pub fn finish_builds(&self) {
+        self.0.borrow_mut().engine.finish_all_builds();
+    }
+
+    /// Lets builds fail from now on, at the first instruction that begins with `instruction`, because of `reason`.
+    pub fn fail_builds(&self, instruction: &str, reason: &str) {
+        self.0.borrow_mut().engine.failing_builds = Some((instruction.to_owned(), reason.to_owned()));
+    }
+
+    /// What was handed over to be built, in its order.
+    #[must_use]
+    pub fn builds(&self) -> Vec<Build> {
+        self.0.borrow().engine.builds()
+    }
+
     /// Adds a repository that a search of Docker Hub finds.
     pub fn hub_repository(&self, repository: HubRepository) {
         self.0.borrow_mut().engine.hub.repositories.push(repository);
@@ -152,6 +181,26 @@ impl Host {
     /// Sets the catalogue `name`. Without this there is none.
     pub fn catalog(&self, name: &str, catalog: Catalog) {
         self.0.borrow_mut().engine.hub.catalogs.insert(name.to_owned(), catalog);
+    }
+
+    /// Sets what is fetched from the address `url` of a template's archive. Without this it is not found.
+    pub fn archive(&self, url: &str, bytes: &[u8]) {
+        self.0.borrow_mut().engine.hub.archives.insert(url.to_owned(), bytes.to_vec());
+    }
+
+    /// Holds back the downloads that are begun from now on: they stay under way until [`Host::finish_downloads`], or until a plugin waits for them.
+    pub fn hold_downloads(&self) {
+        self.0.borrow_mut().engine.holds_downloads = true;
+    }
+
+    /// Lets the downloads under way be at `percent`.
+    pub fn advance_downloads(&self, percent: u8) {
+        self.0.borrow_mut().engine.advance_downloads(percent);
+    }
+
+    /// Lets the downloads under way end: those whose archive is there, and as the catalogue says, become blobs.
+    pub fn finish_downloads(&self) {
+        self.0.borrow_mut().engine.finish_all_downloads();
     }
 
     /// Adds a network.
@@ -223,13 +272,24 @@ impl Host {
     }
 
     /// Notes a call and answers with the engine, unless the function was made to fail.
-    fn call<R>(&self, function: &str, about: &str, answer: impl FnOnce(&mut Engine) -> Result<R, Error>) -> Result<R, Error> {
+    pub(super) fn call<R>(&self, function: &str, about: &str, answer: impl FnOnce(&mut Engine) -> Result<R, Error>) -> Result<R, Error> {
         let mut state = self.0.borrow_mut();
         state.calls.push(Call { function: function.to_owned(), about: about.to_owned() });
         match state.failures.get(function) {
             Some(error) => Err(error.clone()),
             None => answer(&mut state.engine),
         }
+    }
+
+    /// Notes a call and answers with what is kept, unless the function was made to fail.
+    pub(super) fn keep<R>(&self, function: &str, about: &str, answer: impl FnOnce(&mut Storage) -> Result<R, Error>) -> Result<R, Error> {
+        self.call(function, about, |_| Ok(()))?;
+        answer(&mut self.0.borrow_mut().storage)
+    }
+
+    /// The users, for the functions that ask about them; those note their calls here, too.
+    pub(super) fn identity(&self) -> RefMut<'_, Identity> {
+        RefMut::map(self.0.borrow_mut(), |state| &mut state.identity)
     }
 
     /// The same for a function that is asked about many things.
@@ -323,6 +383,10 @@ impl host::Host for Host {
         self.call("docker.images-pull.begin", reference, |engine| engine.begin_pull(reference))
     }
 
+    fn image_build_begin(&self, files: Vec<ContextFile>, options: &BuildOptions) -> Result<String, Error> {
+        self.call("docker.images-build.begin", &options.names.join(","), |engine| engine.begin_build(files, options))
+    }
+
     fn images_remove(&self, references: &[String]) -> Vec<Result<Removal, Error>> {
         self.call_each("docker.images-remove.remove", references, Engine::remove_image)
     }
@@ -345,6 +409,10 @@ impl host::Host for Host {
 
     fn operation_wait(&self, id: &str) -> Result<Operation, Error> {
         self.call("docker.operations-read.wait", id, |engine| engine.wait_for_operation(id))
+    }
+
+    fn operation_log(&self, id: &str) -> Result<ByteStream, Error> {
+        self.call("docker.operations-read.log", id, |engine| engine.log_of_operation(id))
     }
 
     fn operation_watch(&self, id: &str, format: ProgressFormat) -> Result<ByteStream, Error> {
@@ -408,5 +476,12 @@ impl host::Host for Host {
 
     fn catalog_list(&self, name: &str) -> Result<Catalog, Error> {
         self.call("registry.catalog-read.list", name, |engine| engine.hub.catalog(name))
+    }
+
+    fn catalog_download_begin(&self, catalog: &str, name: &str, version: Option<&str>, blob: &str) -> Result<String, Error> {
+        let blobs = Rc::clone(&self.0.borrow().storage.blobs);
+        self.call("registry.catalog-download.begin", &format!("{catalog},{name},{},{blob}", version.unwrap_or_default()), |engine| {
+            engine.begin_download(catalog, name, version, blob, blobs)
+        })
     }
 }

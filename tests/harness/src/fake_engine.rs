@@ -167,9 +167,10 @@ fn read_request(stream: &mut UnixStream) -> std::io::Result<Option<String>> {
     loop {
         let text = String::from_utf8_lossy(&received);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
             let length =
                 head.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-            if body.len() >= length.unwrap_or(0) {
+            if body.len() >= length.unwrap_or(0) && (!is_chunked || received.ends_with(b"\r\n0\r\n\r\n")) {
                 let mut words = head.split(' ');
                 let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                 let unversioned = target.strip_prefix("/v1.").and_then(|rest| rest.find('/').and_then(|slash| rest.get(slash..)));

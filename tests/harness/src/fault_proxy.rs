@@ -231,6 +231,7 @@ impl Shared {
             match fault {
                 Fault::CutBody => return Ok(()),
                 Fault::SilentBody => self.wait(Duration::from_secs(300)),
+                _ if asked.header("connection").eq_ignore_ascii_case("close") => return Ok(()),
                 _ => {}
             }
         }

@@ -30,13 +30,21 @@ const APPLETS: &[&str] = &["cat", "echo", "env", "false", "httpd", "ls", "nc", "
 /// Busybox is not installed, or the engine does not answer or refuses.
 pub fn import(engine: &Client, reference: &str, command: &[&str]) -> anyhow::Result<String> {
     let program = BUSYBOX.find().context("busybox is not installed: `apt-get install busybox-static`")?;
-    let archive = archive(&program, reference)?;
+    import_archive(engine, reference, command, &archive(&program, reference)?)
+}
+
+/// Imports the tar `archive`, a root file system, as `reference` (`wharf/busybox:latest`), whose command is `command`, and answers its id.
+///
+/// # Errors
+///
+/// The engine does not answer or refuses.
+pub fn import_archive(engine: &Client, reference: &str, command: &[&str], archive: &[u8]) -> anyhow::Result<String> {
     let (repository, tag) = reference.rsplit_once(':').context("an image's reference has a tag")?;
     let change = format!("CMD {}", serde_json::to_string(command)?);
     let query = [("fromSrc", "-"), ("repo", repository), ("tag", tag), ("changes", &change)];
     let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
     let path = format!("/images/create?{}", query.join("&"));
-    let response = engine.send("POST", &path, &[("content-type", "application/x-tar")], &archive)?;
+    let response = engine.send("POST", &path, &[("content-type", "application/x-tar")], archive)?;
     // The engine has answered 200 before it knows whether it can.
     let progress = response.success("importing an image")?;
     anyhow::ensure!(!progress.text()?.contains("\"error\""), "importing `{reference}`: {}", progress.text()?.trim());

@@ -2,7 +2,7 @@
 //!
 //! Everything here is blocking and returns `anyhow::Result`: the callers are tests, which unwrap, and commands, which print. A started thing
 //! is a value; dropping it stops what it started, by process id, and waits. Nothing here listens or connects beyond this machine, but
-//! for [`newer`], which asks Debian's mirror.
+//! for [`newer`] and [`python`], which ask Debian's mirror, and [`s3`], which asks PyPI.
 
 pub mod bridge;
 pub mod docker_hub;
@@ -12,10 +12,14 @@ pub mod fault_proxy;
 mod firewall;
 pub mod http;
 pub mod images;
+pub mod kill;
 pub mod newer;
+pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod python;
 pub mod registry;
+pub mod s3;
 pub mod wharf;
 
 use std::time::{Duration, Instant};

@@ -91,7 +91,7 @@ fn download(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The mirror that this machine uses for Debian, or Debian's own.
-fn mirror() -> String {
+pub(crate) fn mirror() -> String {
     let places = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
     let text: String = places.iter().filter_map(|place| std::fs::read_to_string(place).ok()).collect();
     let words = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);

@@ -125,6 +125,17 @@ impl Process {
         Ok(self.child.wait()?)
     }
 
+    /// Ends it with SIGKILL, which it does not notice, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot say whether it ended.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits for its end, however long that takes.
     ///
     /// # Errors

@@ -32,8 +32,18 @@ pub const IP: Program = Program { name: "ip", package: "iproute2" };
 pub const REGISTRY: Program = Program { name: "docker-registry", package: "docker-registry" };
 /// What our images consist of.
 pub const BUSYBOX: Program = Program { name: "busybox", package: "busybox-static" };
+/// Makes the system that has a Python.
+pub const DEBOOTSTRAP: Program = Program { name: "debootstrap", package: "debootstrap" };
+/// The compiler of libFuzzer.
+pub const CXX: Program = Program { name: "c++", package: "g++" };
 /// The load generator.
 pub const WRK: Program = Program { name: "wrk", package: "wrk" };
+
+/// The database. Debian keeps the programs of each version in a folder of its own, beside `PATH`.
+pub const POSTGRES: Program = Program { name: "postgres", package: "postgresql" };
+
+/// Makes the environment of the stand-in for S3. Debian has Python without the means to make one.
+pub const PYTHON: Program = Program { name: "python3", package: "python3-venv" };
 
 /// What a private engine with an image needs.
 pub const ENGINE: &[Program] = &[DOCKERD, DOCKER_PROXY, CONTAINERD, IP, BUSYBOX];
@@ -42,9 +52,22 @@ impl Program {
     /// Where it is; none if it is not installed.
     pub fn find(self) -> Option<PathBuf> {
         let path = process::search_path(&[]).ok()?;
-        let fits = |file: &PathBuf| file.is_file() && (self != BUSYBOX || is_static(file));
-        std::env::split_paths(&path).map(|place| place.join(self.name)).find(fits)
+        let fits = |file: &PathBuf| match self {
+            BUSYBOX => file.is_file() && is_static(file),
+            PYTHON => file.is_file() && makes_environments(file),
+            _ => file.is_file(),
+        };
+        std::env::split_paths(&path).chain(databases()).map(|place| place.join(self.name)).find(fits)
     }
+}
+
+/// Where the programs of the installed versions of PostgreSQL are, the newest first.
+fn databases() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<(u32, PathBuf)> =
+        versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, place)| place).collect()
 }
 
 /// Whether `file` runs in an image that has no loader: an ELF program without an interpreter. Most machines have a busybox that is not of this kind.
@@ -61,6 +84,11 @@ fn is_static(file: &Path) -> bool {
         _ => return false,
     };
     (0..count).all(|index| number(table + index * size, 4) != 3)
+}
+
+/// Whether the Python `file` has what `python3-venv` brings.
+fn makes_environments(file: &Path) -> bool {
+    std::process::Command::new(file).args(["-c", "import ensurepip"]).output().is_ok_and(|output| output.status.success())
 }
 
 /// Those of `programs` that are not installed.

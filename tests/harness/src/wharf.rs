@@ -45,17 +45,20 @@ impl Wharf {
     /// As [`Wharf::start`].
     pub fn start_with(binary: &Path, configuration: &str, arguments: &[&str]) -> anyhow::Result<Wharf> {
         let folder = tempfile::Builder::new().prefix("wharf-host-").tempdir()?;
-        let file = folder.path().join("wharf.toml");
-        std::fs::write(&file, format!("{SERVER}\n{configuration}"))?;
-        let mut command = Command::new(binary);
-        command.arg("serve").arg("--config").arg(&file).args(arguments).current_dir(folder.path()).env_remove("RUST_LOG");
-        let log = folder.path().join("log");
-        let mut process = Process::start(command, log.clone()).with_context(|| format!("is `{}` built?", binary.display()))?;
-        let mut address =
-            |listener: &str| process.wait_until(START_LIMIT, "listening", || find_line(&log, |line| listening(line, listener)));
-        let sites = address("sites")?;
-        let admin = address("admin")?;
+        std::fs::write(folder.path().join("wharf.toml"), format!("{SERVER}\n{configuration}"))?;
+        let (process, sites, admin) = launch(binary, folder.path(), arguments)?;
         Ok(Wharf { process, sites, admin, folder })
+    }
+
+    /// Kills the host with SIGKILL, in the middle of whatever it does, and starts it again with what it has left.
+    ///
+    /// # Errors
+    ///
+    /// As [`Wharf::start`].
+    pub fn kill_and_start_again(&mut self, binary: &Path) -> anyhow::Result<()> {
+        self.process.kill()?;
+        (self.process, self.sites, self.admin) = launch(binary, self.folder.path(), &[])?;
+        Ok(())
     }
 
     /// Where the sites are served.
@@ -97,6 +100,15 @@ impl Wharf {
         Ok(self.end()?.0)
     }
 
+    /// Kills the host with SIGKILL, so that it can do nothing any more, and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot say whether it ended.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.process.kill()
+    }
+
     /// As [`Wharf::stop`], and answers what it had logged by then too.
     ///
     /// # Errors
@@ -106,6 +118,17 @@ impl Wharf {
         let status = self.process.stop()?;
         Ok((status, self.process.log_text()))
     }
+}
+
+/// Starts `binary` in `folder`, where its configuration is, and waits until it listens. Its process, and where the sites and the admin API are.
+fn launch(binary: &Path, folder: &Path, arguments: &[&str]) -> anyhow::Result<(Process, SocketAddr, SocketAddr)> {
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--config").arg(folder.join("wharf.toml")).args(arguments).current_dir(folder).env_remove("RUST_LOG");
+    let log = folder.join("log");
+    let mut process = Process::start(command, log.clone()).with_context(|| format!("is `{}` built?", binary.display()))?;
+    let mut address = |listener: &str| process.wait_until(START_LIMIT, "listening", || find_line(&log, |line| listening(line, listener)));
+    let (sites, admin) = (address("sites")?, address("admin")?);
+    Ok((process, sites, admin))
 }
 
 const SERVER: &str = r#"[server]

@@ -10,6 +10,7 @@ use serde_json::json;
 use wharf_harness::engine::{Engine, Network, Setup, ensure_network, ensure_volume};
 use wharf_harness::http::Client;
 use wharf_harness::registry::{PASSWORD, Registry, USER};
+use wharf_harness::s3::{BUCKET, S3};
 use wharf_harness::{images, newer, poll, process, programs};
 
 #[test]
@@ -97,6 +98,22 @@ fn a_registry_takes_images_from_an_engine() {
     }
     let tags = Client::tcp(open.address()).get("/v2/team/busybox/tags/list").unwrap().json().unwrap();
     assert_eq!(tags, json!({ "name": "team/busybox", "tags": ["1"] }));
+}
+
+#[test]
+fn the_stand_in_for_s3_has_a_bucket_and_says_what_is_in_it() {
+    if programs::skip(&[programs::PYTHON]).unwrap() {
+        return;
+    }
+    let s3 = S3::start().unwrap();
+    s3.put("a/b", b"bytes").unwrap();
+    s3.begin("a/c").unwrap();
+    assert_eq!(s3.keys("a/").unwrap(), ["a/b"]);
+    assert_eq!(s3.keys("b").unwrap(), [""; 0]);
+    assert_eq!(s3.unfinished().unwrap(), ["a/c"]);
+    let unsigned = Client::tcp(s3.address()).get(&format!("/{BUCKET}/a/b")).unwrap();
+    assert_eq!(unsigned.status, 403);
+    assert!(!s3.access_key_id().is_empty() && !s3.secret_access_key().is_empty());
 }
 
 #[track_caller]

@@ -6,6 +6,8 @@
 //! **A catalogue stays.** What was read once is answered until something better was read: a file is read again when it has changed, an address is asked again after [`Freshness::good`], and if either fails, the
 //! last good one goes on and the log says so. Only one that was never read is an error. One broken entry is no reason to lose the others: see [`read`].
 //!
+//! **An archive is whole or not there**: what a catalogue says of a template's archive is held against what comes, before that becomes a blob. See [`template`].
+//!
 //! **Nobody waits in vain.** One caller at a time reads; the others get the last one meanwhile, if there is one.
 
 use std::collections::BTreeMap;
@@ -14,14 +16,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use url::Url;
+
 use crate::backend::registry::Registries;
 use crate::settings::{CatalogSource, Located, Mistake};
 use source::Source;
 
 mod read;
 mod source;
+mod template;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use template::{ArchiveError, Template};
 
 /// The catalogues that are part of the host, by name.
 static BUNDLED: LazyLock<BTreeMap<&'static str, Arc<Catalog>>> = LazyLock::new(|| {
@@ -74,8 +81,8 @@ pub(crate) struct Entry {
 /// Why there is no catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CatalogError {
-    /// The site knows none of that name.
-    #[error("there is no such catalogue")]
+    /// The site knows none of that name, or it has no such template.
+    #[error("there is no such catalogue or template")]
     NotFound,
     /// Its server did not answer in time.
     #[error("{0}")]
@@ -162,5 +169,25 @@ impl Catalogs {
             Some(source) => source.catalog(&self.0.registries, self.0.freshness).await,
             None => BUNDLED.get(name).map(Arc::clone).ok_or(CatalogError::NotFound),
         }
+    }
+
+    /// The template `name` of the catalogue `catalog`, in `version` or else the first that it has.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError`]; [`CatalogError::Unavailable`] for one whose archive is nowhere, too.
+    pub(crate) async fn template(&self, catalog: &str, name: &str, version: Option<&str>) -> Result<Template, CatalogError> {
+        let entries = self.list(catalog).await?;
+        let is_meant =
+            |entry: &&Entry| entry.kind == Kind::Lxc && entry.name == name && version.is_none_or(|version| entry.version == version);
+        let entry = entries.entries.iter().find(is_meant).ok_or(CatalogError::NotFound)?;
+        let nowhere = || CatalogError::Unavailable {
+            word: "no-archive",
+            reason: format!("the catalogue `{catalog}` does not say where the archive of `{name}` is"),
+        };
+        // Addresses were read when the catalogue was.
+        let url = entry.archive_url.as_deref().and_then(|address| Url::parse(address).ok()).ok_or_else(nowhere)?;
+        let own = self.0.own.load();
+        Ok(Template::new(catalog, entry, url, own.get(catalog).map(|source| &source.place)))
     }
 }

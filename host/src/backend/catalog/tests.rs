@@ -307,3 +307,33 @@ async fn an_address_that_never_answered_has_a_word_and_is_left_alone() {
     let page = Scripted::start(|_| Answer::status(200).body(" <html>")).await;
     assert_eq!(shown(&at_address(&page, STILL).await, "mine").await, "not-a-registry");
 }
+
+#[tokio::test]
+async fn a_template_is_found_by_its_name_and_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.json");
+    let text = r#"[{"name": "a"}, {"kind": "lxc", "name": "a", "version": "1", "archive_url": "https://mirror.example/1"},
+        {"kind": "lxc", "name": "a", "version": "2", "archive_url": "https://mirror.example/2"}, {"kind": "lxc", "name": "b", "version": "1"}]"#;
+    std::fs::write(&file, text).unwrap();
+    let catalogs = catalogs(STILL);
+    assert_eq!(catalogs.configure(&settings(CatalogSource::File(file), 1)).await, []);
+    let rows = [
+        ("mine", "a", None, "mine/a:1"),
+        ("mine", "a", Some("2"), "mine/a:2"),
+        ("mine", "a", Some("latest"), "not-found"),
+        ("mine", "c", None, "not-found"),
+        ("mine", "b", None, "no-archive"),
+        ("other", "a", None, "not-found"),
+        ("qnap", "ubuntu-trusty", None, "no-archive"),
+        ("official", "redis", None, "not-found"),
+    ];
+    for (catalog, name, version, expected) in rows {
+        let found = match catalogs.template(catalog, name, version).await {
+            Ok(template) => template.name.to_string(),
+            Err(CatalogError::NotFound) => "not-found".to_owned(),
+            Err(CatalogError::Timeout(_)) => "timeout".to_owned(),
+            Err(CatalogError::Unavailable { word, .. }) => word.to_owned(),
+        };
+        assert_eq!(found, expected, "{catalog} {name} {version:?}");
+    }
+}

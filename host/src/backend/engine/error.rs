@@ -84,6 +84,11 @@ impl EngineError {
         }
     }
 
+    /// Whether what was asked for may have been done, or may still be done, after the request was sent.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        matches!(self, EngineError::Lost(_) | EngineError::Timeout(_) | EngineError::Unintelligible(_) | EngineError::TooLong { .. })
+    }
+
     /// Whether the engine may be another one when it is reached again.
     pub(super) fn lost_contact(&self) -> bool {
         matches!(self, EngineError::Unavailable(_) | EngineError::Lost(_))
@@ -107,11 +112,6 @@ impl CreateError {
 
     /// What became of a create that was sent and failed with `error`.
     pub(super) fn of_sent(error: EngineError) -> CreateError {
-        match error {
-            EngineError::Lost(_) | EngineError::Timeout(_) | EngineError::Unintelligible(_) | EngineError::TooLong { .. } => {
-                CreateError::Unknown(error)
-            }
-            _ => CreateError::Refused(error),
-        }
+        if error.is_uncertain() { CreateError::Unknown(error) } else { CreateError::Refused(error) }
     }
 }

@@ -63,7 +63,7 @@ impl Engine {
         body::whole(self.wire.successful(response).await?.into_body(), self.wire.patience.idle, MAX_JSON_BYTES).await
     }
 
-    async fn act(&self, method: Method, target: &str) -> Result<Bytes, EngineError> {
+    pub(super) async fn act(&self, method: Method, target: &str) -> Result<Bytes, EngineError> {
         let response = self.wire.send(Letter::new(method, target, self.wire.patience.act)).await?;
         body::whole(response.into_body(), self.wire.patience.idle, MAX_JSON_BYTES).await
     }

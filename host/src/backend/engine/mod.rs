@@ -2,7 +2,7 @@
 //!
 //! Whatever follows Docker's own schema is passed on as the engine's JSON text: typed models lose the fields they do not know and fail on words they do not know (Podman has
 //! some). Typed requests that answer nothing (start, stop, remove) go through bollard, over the same pool of connections. A pull does not, see [`pull`]. What concerns images is
-//! in [`images`].
+//! in [`images`], and builds are in [`build`] with [`context`].
 //!
 //! **Waiting.** Nothing waits without end: a header has a limit, each body has one between two pieces, and what is held in memory has one in size ([`Patience`],
 //! [`MAX_JSON_BYTES`]). An engine that is down is no error until something is asked of it, and one that comes back is used again; its API version is agreed on anew then.
@@ -27,9 +27,12 @@ use crate::backend::stream::{ByteStream, StreamError};
 
 mod address;
 mod body;
+mod build;
+mod context;
 mod error;
 mod frames;
 mod images;
+mod lines;
 mod pull;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -41,6 +44,8 @@ mod wire;
 
 pub(crate) use address::{EngineAddress, EngineUrlError};
 use body::Waiting;
+pub(crate) use build::{BuildError, BuildObserver, BuildRequest};
+pub(crate) use context::{Content, ContextError, ContextFile};
 pub(crate) use error::{CreateError, EngineError};
 pub(crate) use pull::PullLine;
 pub(crate) use version::{ApiVersion, Requirement};

@@ -7,16 +7,13 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use futures_util::stream::StreamExt;
 use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::body::{self, Waiting};
 use super::error::EngineError;
-
-/// The longest line of progress. Real ones have some hundred bytes.
-const MAX_LINE_BYTES: usize = 1024 * 1024;
+use super::lines::Lines;
 
 /// The longest word for a layer's state that is kept, and the longest id. Real ones have about twenty characters, and `sha256:` with 64 digits.
 const MAX_STATUS_CHARACTERS: usize = 80;
@@ -103,36 +100,30 @@ impl Item {
 /// [`EngineError::Timeout`] when nothing arrives for `idle`.
 pub(super) async fn drain(body: Incoming, idle: Duration, seen: &mut (dyn FnMut(PullLine) + Send)) -> Result<(), EngineError> {
     let mut pieces = std::pin::pin!(body::pieces(body, Waiting::evenly(idle)));
-    let mut lines = Lines::default();
+    let mut report = Report::default();
     while let Some(piece) = pieces.next().await {
-        lines.take(&piece?, seen)?;
+        report.take(&piece?, seen)?;
     }
-    lines.end(seen)
+    report.end(seen)
 }
 
 /// What was read of the stream.
 #[derive(Default)]
-struct Lines {
-    unfinished: BytesMut,
+struct Report {
+    lines: Lines,
     first_error: Option<EngineError>,
 }
 
-impl Lines {
+impl Report {
     fn take(&mut self, piece: &[u8], seen: &mut dyn FnMut(PullLine)) -> Result<(), EngineError> {
-        self.unfinished.extend_from_slice(piece);
-        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
-            let line = self.unfinished.split_to(end);
-            self.unfinished.advance(1);
-            self.read(&line, seen);
-        }
-        if self.unfinished.len() > MAX_LINE_BYTES {
-            return Err(EngineError::TooLong { limit_bytes: MAX_LINE_BYTES });
-        }
-        Ok(())
+        let mut lines = std::mem::take(&mut self.lines);
+        let taken = lines.take(piece, &mut |line| self.read(line, seen));
+        self.lines = lines;
+        taken
     }
 
     fn end(mut self, seen: &mut dyn FnMut(PullLine)) -> Result<(), EngineError> {
-        let last = self.unfinished.split();
+        let last = std::mem::take(&mut self.lines).rest();
         self.read(&last, seen);
         self.first_error.map_or(Ok(()), Err)
     }
@@ -164,7 +155,7 @@ mod tests {
     /// What is said of layers, and how it ends.
     fn seen(pieces: &[&str]) -> (Vec<PullLine>, Result<(), EngineError>) {
         let mut seen = Vec::new();
-        let mut lines = Lines::default();
+        let mut lines = Report::default();
         let mut outcome = Ok(());
         for piece in pieces {
             outcome = outcome.and_then(|()| lines.take(piece.as_bytes(), &mut |line| seen.push(line)));
@@ -178,7 +169,7 @@ mod tests {
         let whole = "{\"status\":\"Pulling from library/redis\",\"id\":\"7\"}\r\n{\"status\":\"Grüße\",\"progressDetail\":{}}\r\n";
         for place in 0..=whole.len() {
             let (first, second) = whole.as_bytes().split_at(place);
-            let mut lines = Lines::default();
+            let mut lines = Report::default();
             lines.take(first, &mut |_| {}).unwrap();
             lines.take(second, &mut |_| {}).unwrap();
             assert_eq!(lines.end(&mut |_| {}), Ok(()));

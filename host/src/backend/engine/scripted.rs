@@ -192,6 +192,20 @@ fn unversioned(line: &str) -> String {
     format!("{method} {}", after.unwrap_or_else(|| target.to_owned()))
 }
 
+/// What a chunked body consists of.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    loop {
+        let end = body.windows(2).position(|window| window == b"\r\n").unwrap();
+        let length = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return whole;
+        }
+        whole.extend_from_slice(&body[end + 2..end + 2 + length]);
+        body = &body[end + 2 + length + 2..];
+    }
+}
+
 async fn serve(mut stream: UnixStream, script: &(dyn Fn(&Seen, usize) -> Reply + Send + Sync), record: &Mutex<Vec<Seen>>) {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
@@ -210,12 +224,17 @@ async fn serve(mut stream: UnixStream, script: &(dyn Fn(&Seen, usize) -> Reply +
         fields.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
     };
     let length: usize = field("content-length").map_or(0, |value| value.parse().unwrap());
-    while received.len() < head_end + length {
-        let count = stream.read(&mut buffer).await.unwrap();
-        received.extend_from_slice(&buffer[..count]);
+    let is_chunked = field("transfer-encoding").is_some();
+    while received.len() < head_end + length || is_chunked && !received.ends_with(b"\r\n0\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            // Whoever breaks off has asked for nothing.
+            Ok(0) | Err(_) => return,
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+        }
     }
     let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
-    let body = String::from_utf8(received[head_end..].to_vec()).unwrap();
+    let body = if is_chunked { unchunked(&received[head_end..]) } else { received[head_end..].to_vec() };
+    let body = String::from_utf8(body).unwrap();
     let seen = Seen { line, body, registry_auth: field("x-registry-auth") };
     let before = {
         let mut record = record.lock().unwrap();

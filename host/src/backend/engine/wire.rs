@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
+use http::request::Builder;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -18,6 +20,7 @@ use serde::Deserialize;
 use super::super::causes::chain;
 use super::address::{Connector, EngineAddress};
 use super::body;
+use super::context::ContextError;
 use super::error::EngineError;
 use super::version::{Agreement, ApiVersion, Requirement, VersionAnswer};
 use super::{MAX_JSON_BYTES, Patience, RegistryAuth};
@@ -29,10 +32,13 @@ const REGISTRY_AUTH: &str = "x-registry-auth";
 /// How much of an error's body is read: it is one sentence.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
+/// What is sent: from memory, or as it is made.
+type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, ContextError>>;
+
 /// The way to one engine.
 #[derive(Debug)]
 pub(super) struct Wire {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector, Body>,
     authority: String,
     /// None until the engine was asked, and again after it was out of reach: it may have been upgraded meanwhile.
     agreement: Mutex<Option<Agreement>>,
@@ -119,6 +125,27 @@ impl Wire {
         Ok(response)
     }
 
+    /// Posts a body that is made on its way, and waits for the header of the answer for as long as that takes. It can be sent only once, so that an engine that was exchanged without our
+    /// noticing is an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Wire::send`], but for the limit.
+    pub(super) async fn send_stream(
+        &self,
+        target: &str,
+        media_type: &str,
+        body: UnsyncBoxBody<Bytes, ContextError>,
+    ) -> Result<Response<Incoming>, EngineError> {
+        let agreement = self.agreement().await?;
+        let request = self.request(&Method::POST, &versioned(agreement.spoken, target)).header(CONTENT_TYPE, media_type);
+        let response = self.carry_out(request, Either::Right(body), Duration::MAX).await?;
+        if is_another_engine(&agreement, &response) {
+            self.forget_agreement();
+        }
+        self.successful(response).await
+    }
+
     /// Asks the engine for its versions, and agrees on one anew.
     pub(super) async fn ask_version(&self) -> Result<VersionAnswer, EngineError> {
         let response = self.exchange(&Letter::new(Method::GET, "/version", self.patience.head), "/version").await?;
@@ -150,19 +177,27 @@ impl Wire {
     /// Sends `letter` to `target`, which has the version.
     async fn exchange(&self, letter: &Letter<'_>, target: &str) -> Result<Response<Incoming>, EngineError> {
         let Letter { method, body, limit, registry_auth, .. } = letter;
-        let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.authority)).header(HOST, &self.authority);
+        let mut request = self.request(method, target);
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(auth) = registry_auth {
             request = request.header(REGISTRY_AUTH, auth.header()?);
         }
-        let request = request.body(Full::new(body.clone())).map_err(|error| EngineError::Invalid(error.to_string()))?;
-        let outcome = match tokio::time::timeout(*limit, self.client.request(request)).await {
+        self.carry_out(request, Either::Left(Full::new(body.clone())), *limit).await
+    }
+
+    fn request(&self, method: &Method, target: &str) -> Builder {
+        Request::builder().method(method).uri(format!("http://{}{target}", self.authority)).header(HOST, &self.authority)
+    }
+
+    async fn carry_out(&self, request: Builder, body: Body, limit: Duration) -> Result<Response<Incoming>, EngineError> {
+        let request = request.body(body).map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let outcome = match tokio::time::timeout(limit, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(EngineError::Unavailable(chain(&error))),
             Ok(Err(error)) => Err(EngineError::Lost(chain(&error))),
-            Err(_elapsed) => Err(EngineError::Timeout(*limit)),
+            Err(_elapsed) => Err(EngineError::Timeout(limit)),
         };
         if outcome.as_ref().is_err_and(EngineError::lost_contact) {
             self.forget_agreement();

@@ -8,11 +8,13 @@
 //! engine is slow. So each plugin has permits for what it may have under way, and a permit belongs to the task and not to the one who waits. Nobody queues for one: whoever is
 //! over the limit hears so at once, while it can still tell its client. A plugin that is loaded anew begins with all its permits, which only an operator brings about.
 //!
-//! **Operations with a record.** What takes so long that its progress is of interest has one, an [`Operation`] that belongs to a plugin of a site and not to the generation that began it: a pull, so far. It can
-//! be looked at, watched and cancelled by its id; what may be known of it to whom is decided in the rooms. Pulls of one image in one name on one engine are one pull there, see [`pulls`].
+//! **Operations with a record.** What takes so long that its progress is of interest has one, an [`Operation`] that belongs to a plugin of a site and not to the generation that began it. It can
+//! be looked at, watched and cancelled by its id; what may be known of it to whom is decided in the rooms. What is known of it beside that is of its kind, see [`details`]: of [pulls](pull),
+//! [builds](build) and [downloads](download).
 
+use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -20,19 +22,27 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::backend::engine::{EngineAddress, EngineError, RegistryAuth};
+use crate::backend::blobs::BlobName;
+use crate::backend::catalog::ArchiveError;
+use crate::backend::engine::{BuildError, ContextError, EngineAddress, EngineError};
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::RegistryError;
 
-mod progress;
-mod pulls;
+mod build;
+mod details;
+mod download;
+mod pull;
 mod record;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-pub(crate) use progress::Progress;
-use pulls::{Key, SharedPulls};
+pub(crate) use build::{Build, BuildProgress};
+pub(crate) use details::Details;
+use details::Progress;
+pub(crate) use download::{Download, DownloadProgress, TemplateName};
+pub(crate) use pull::Pull;
+use pull::SharedPulls;
 pub(crate) use record::{Moment, Operation, Outcome};
 use record::{Records, Unfinished};
 
@@ -44,6 +54,8 @@ struct Shared {
     tasks: TaskTracker,
     records: Records,
     pulls: SharedPulls,
+    /// Held by whoever looks whether a download is under way, and begins one if it is not.
+    beginning_download: Mutex<()>,
     observer: Arc<dyn OperationObserver>,
 }
 
@@ -56,26 +68,41 @@ pub(crate) struct Owner {
     pub(crate) plugin: String,
 }
 
-/// What is done, to what, and where.
+/// What is done, and to what.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
-    /// `pull`.
+    /// `pull`, `build` or `download`.
     pub(crate) kind: &'static str,
-    pub(crate) image: ImageReference,
-    pub(crate) engine: EngineAddress,
+    pub(crate) object: Object,
 }
 
-/// Pulls in somebody's name and reports its progress.
-pub(crate) type PullWork = dyn FnOnce(Option<RegistryAuth>, Arc<Progress>) -> BoxFuture<'static, Result<(), EngineError>> + Send;
+/// What something is done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Object {
+    /// An image of an engine.
+    Image { image: ImageReference, engine: EngineAddress },
+    /// A template, whose archive becomes a blob of the plugin.
+    Template { template: TemplateName, blob: BlobName },
+}
 
-/// A pull that is to begin.
-pub(crate) struct Pull {
-    pub(crate) engine: EngineAddress,
-    pub(crate) image: ImageReference,
-    /// Finds out in whose name the registry is asked.
-    pub(crate) auth: BoxFuture<'static, Result<Option<RegistryAuth>, RegistryError>>,
-    /// Does it, in this name. Not called where somebody else pulls the same already.
-    pub(crate) work: Box<PullWork>,
+impl Subject {
+    /// The image, and the engine that it concerns; none of what concerns no engine.
+    pub(crate) fn image(&self) -> Option<(&ImageReference, &EngineAddress)> {
+        match &self.object {
+            Object::Image { image, engine } => Some((image, engine)),
+            Object::Template { .. } => None,
+        }
+    }
+}
+
+/// The image's full reference, or the template as `catalogue/name:version`.
+impl fmt::Display for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Image { image, .. } => image.fmt(formatter),
+            Object::Template { template, .. } => template.fmt(formatter),
+        }
+    }
 }
 
 /// Where operations with a record are counted.
@@ -116,9 +143,39 @@ pub(crate) enum OperationFailure {
     /// The host has no usable credential.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// An archive was not fetched, or not stored.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The host ended it.
     #[error(transparent)]
     Host(#[from] OperationError),
+    /// A build failed at one of its instructions.
+    #[error("step {step} of {steps}, `{instruction}`: {error}")]
+    Step {
+        /// Which, from 1.
+        step: u32,
+        /// How many there are.
+        steps: u32,
+        /// Its text.
+        instruction: String,
+        /// What the engine said.
+        error: EngineError,
+    },
+    /// The files of a build are not what they were said to be.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// What was asked for breaks a rule that could be held against it only now.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl From<BuildError> for OperationFailure {
+    fn from(error: BuildError) -> OperationFailure {
+        match error {
+            BuildError::Context(error) => OperationFailure::Context(error),
+            BuildError::Engine(error) => OperationFailure::Engine(error),
+        }
+    }
 }
 
 /// Why the outcome of an operation is not known to the one who waits.
@@ -129,6 +186,14 @@ pub(crate) enum OperationError {
     TooMany {
         /// The limit.
         at_most: u64,
+    },
+    /// Something else is becoming the same blob. This one was not begun.
+    #[error("`{under_way}` is being downloaded into the blob `{blob}`")]
+    Taken {
+        /// What is.
+        under_way: String,
+        /// The blob's name.
+        blob: String,
     },
     /// The operation ran longer than its limit and was ended.
     #[error("the operation did not finish within {} s", limit.as_secs())]
@@ -150,13 +215,19 @@ impl Default for Operations {
 impl Operations {
     /// None so far; `observer` hears of those with a record.
     pub(crate) fn new(observer: Arc<dyn OperationObserver>) -> Operations {
-        Operations(Arc::new(Shared { tasks: TaskTracker::new(), records: Records::default(), pulls: SharedPulls::default(), observer }))
+        let (records, pulls) = (Records::default(), SharedPulls::default());
+        Operations(Arc::new(Shared { tasks: TaskTracker::new(), records, pulls, beginning_download: Mutex::default(), observer }))
     }
 
     /// Those of a plugin that may have `at_most` under way at the same time.
     pub(crate) fn of_plugin(&self, owner: Owner, at_most: u64) -> PluginOperations {
         let permits = usize::try_from(at_most).map_or(Semaphore::MAX_PERMITS, |permits| permits.min(Semaphore::MAX_PERMITS));
         PluginOperations { all: self.clone(), owner, permits: Arc::new(Semaphore::new(permits)), at_most }
+    }
+
+    /// Those of a plugin that may have none.
+    pub(crate) fn nobodys() -> PluginOperations {
+        Operations::default().of_plugin(Owner { site: String::new(), plugin: String::new() }, 0)
     }
 
     /// How many operations are under way.
@@ -200,40 +271,22 @@ impl PluginOperations {
         operation.owner == self.owner
     }
 
-    /// Begins to pull, for at most `limit`, or waits for the same pull of another. It goes on whether or not anybody looks at what this answers.
-    ///
-    /// # Errors
-    ///
-    /// [`OperationError::TooMany`]. Everything else is the operation's outcome.
-    pub(crate) fn pull(&self, pull: Pull, limit: Duration) -> Result<Arc<Operation>, OperationError> {
-        let subject = Subject { kind: "pull", image: pull.image.clone(), engine: pull.engine.clone() };
-        let pulls = self.all.0.pulls.clone();
-        self.begin(subject, limit, |operation| async move {
-            let auth = pull.auth.await?;
-            let key = Key { engine: pull.engine, image: pull.image.decisive(), auth: auth.clone() };
-            let joined = pulls.join(key, |progress| (pull.work)(auth, progress));
-            if !joined.began {
-                tracing::info!(operation = operation.id, "waits for the same pull of another");
-            }
-            let (mut work, mut changes) = (joined.work, joined.progress.changes());
-            operation.follow(joined.progress);
-            loop {
-                tokio::select! {
-                    outcome = &mut work => return Ok(outcome?),
-                    Ok(()) = changes.changed() => operation.touch(),
-                }
-            }
-        })
-    }
-
-    /// Begins `work` and keeps a record of it.
-    fn begin<W>(&self, subject: Subject, limit: Duration, work: impl FnOnce(Arc<Operation>) -> W) -> Result<Arc<Operation>, OperationError>
+    /// Begins `work` and keeps a record of it, which at first is as far as `progress`. `undo` is for whatever is no success; it has the permit until its end.
+    fn begin<W>(
+        &self,
+        subject: Subject,
+        progress: Progress,
+        limit: Duration,
+        undo: Option<Rest>,
+        work: impl FnOnce(Arc<Operation>) -> W,
+    ) -> Result<Arc<Operation>, OperationError>
     where
         W: Future<Output = Result<(), OperationFailure>> + Send + 'static,
     {
         let permit = self.permit()?;
+        let (of_record, of_task) = if undo.is_none() { (Some(permit), None) } else { (None, Some(permit)) };
         let Shared { tasks, records, observer, .. } = &*self.all.0;
-        let operation = Arc::new(Operation::new(subject, self.owner.clone(), permit, Arc::clone(observer)));
+        let operation = Arc::new(Operation::new(subject, self.owner.clone(), progress, of_record, Arc::clone(observer)));
         records.add(Arc::clone(&operation));
         let work = work(Arc::clone(&operation));
         let unfinished = Unfinished(Arc::clone(&operation));
@@ -247,7 +300,12 @@ impl PluginOperations {
                     Err(_elapsed) => Outcome::Failed(OperationError::Deadline { limit }.into()),
                 },
             };
-            unfinished.0.end(outcome);
+            match undo {
+                None => {
+                    unfinished.0.end(outcome);
+                }
+                Some(undo) => end_or_undo(&unfinished.0, outcome, undo, of_task).await,
+            }
         };
         tasks.spawn(task.in_current_span());
         Ok(operation)
@@ -288,4 +346,25 @@ impl PluginOperations {
         self.all.0.tasks.spawn(task.in_current_span());
         outcome.await.map_err(|_panic| OperationError::Panicked)
     }
+}
+
+/// Ends `operation` with `outcome`, and undoes what was done unless it is a success.
+async fn end_or_undo(operation: &Operation, outcome: Outcome, mut undo: Rest, permit: Option<OwnedSemaphorePermit>) {
+    if matches!(outcome, Outcome::Succeeded) {
+        drop(permit);
+        // It may have been cancelled in the moment of its success, and then there must be nothing of it.
+        if !operation.end(outcome) {
+            undo.await;
+        }
+        return;
+    }
+    // Whoever hears of a failure finds nothing left, unless that takes too long.
+    if tokio::time::timeout(build::TOLD_AFTER, &mut undo).await.is_ok() {
+        drop(permit);
+        operation.end(outcome);
+        return;
+    }
+    operation.end(outcome);
+    undo.await;
+    drop(permit);
 }

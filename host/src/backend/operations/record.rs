@@ -9,13 +9,15 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Layers, Progress};
-use super::{OperationError, OperationFailure, OperationObserver, Owner, Subject};
+use super::build::BuildLog;
+use super::{Details, OperationError, OperationFailure, OperationObserver, Owner, Progress, Subject};
 
 /// How long the record of an operation is kept after its end.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 /// How many operations of one plugin are remembered after their end. With the layers of large images that is a megabyte; whoever ends more of them in ten minutes than this is not looking at each.
 const KEPT_OF_A_PLUGIN: usize = 128;
+/// The same for those with a log, each of which may be a megabyte.
+const KEPT_LOGS_OF_A_PLUGIN: usize = 16;
 
 /// How an operation ended.
 #[derive(Debug, Clone)]
@@ -48,21 +50,23 @@ pub(crate) struct Operation {
     began_ms: u64,
     began: Instant,
     state: watch::Sender<State>,
+    /// What the engine says; none for operations of which that is not kept.
+    pub(super) log: Option<Arc<BuildLog>>,
     cancelled: CancellationToken,
-    /// Given back at the end, and not when the record is forgotten.
+    /// Given back at the end, and not when the record is forgotten. None where the work has it.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     observer: Arc<dyn OperationObserver>,
 }
 
 #[derive(Clone)]
 pub(super) enum State {
-    Running(Arc<Progress>),
+    Running(Progress),
     Ended(Arc<End>),
 }
 
 pub(super) struct End {
     outcome: Outcome,
-    layers: Layers,
+    details: Details,
     at: Instant,
     at_ms: u64,
 }
@@ -78,8 +82,8 @@ pub(crate) struct Moment {
     pub(crate) began_ms: u64,
     /// The same; none while it is under way.
     pub(crate) ended_ms: Option<u64>,
-    /// The layers of a pull.
-    pub(crate) layers: Layers,
+    /// What is known of operations of its kind.
+    pub(crate) details: Details,
 }
 
 impl Moment {
@@ -90,21 +94,28 @@ impl Moment {
 }
 
 impl Operation {
-    /// An operation that begins now. It has `permit` until it ends.
-    pub(super) fn new(subject: Subject, owner: Owner, permit: OwnedSemaphorePermit, observer: Arc<dyn OperationObserver>) -> Operation {
+    /// An operation that begins now. It has `permit` until it ends, or else its work has one.
+    pub(super) fn new(
+        subject: Subject,
+        owner: Owner,
+        progress: Progress,
+        permit: Option<OwnedSemaphorePermit>,
+        observer: Arc<dyn OperationObserver>,
+    ) -> Operation {
         let operation = Operation {
             id: format!("{:032x}", fastrand::u128(..)),
             subject,
             owner,
             began_ms: now_ms(),
             began: Instant::now(),
-            state: watch::Sender::new(State::Running(Arc::default())),
+            log: progress.log(),
+            state: watch::Sender::new(State::Running(progress)),
             cancelled: CancellationToken::new(),
-            permit: Mutex::new(Some(permit)),
+            permit: Mutex::new(permit),
             observer,
         };
         let Operation { id, subject, owner, .. } = &operation;
-        tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, site = owner.site, plugin = owner.plugin, "an operation began");
+        tracing::info!(operation = id, kind = subject.kind, subject = %subject.object, site = owner.site, plugin = owner.plugin, "an operation began");
         operation.observer.began(subject.kind);
         operation
     }
@@ -115,12 +126,12 @@ impl Operation {
         let began_ms = self.began_ms;
         match state {
             State::Running(progress) => {
-                let layers = progress.now();
-                Moment { outcome: None, percent: layers.percent, began_ms, ended_ms: None, layers }
+                let details = progress.now();
+                Moment { outcome: None, percent: details.percent(), began_ms, ended_ms: None, details }
             }
             State::Ended(end) => {
-                let percent = if matches!(end.outcome, Outcome::Succeeded) { Some(100) } else { end.layers.percent };
-                Moment { outcome: Some(end.outcome.clone()), percent, began_ms, ended_ms: Some(end.at_ms), layers: end.layers.clone() }
+                let percent = if matches!(end.outcome, Outcome::Succeeded) { Some(100) } else { end.details.percent() };
+                Moment { outcome: Some(end.outcome.clone()), percent, began_ms, ended_ms: Some(end.at_ms), details: end.details.clone() }
             }
         }
     }
@@ -156,7 +167,7 @@ impl Operation {
     }
 
     /// From now on it is as far as `progress`.
-    pub(super) fn follow(&self, progress: Arc<Progress>) {
+    pub(super) fn follow(&self, progress: Progress) {
         self.state.send_if_modified(|state| match state {
             State::Running(followed) => {
                 *followed = progress;
@@ -171,40 +182,46 @@ impl Operation {
         self.state.send_modify(|_| {});
     }
 
-    /// Ends it, unless it has ended.
-    pub(super) fn end(&self, outcome: Outcome) {
+    /// Ends it, unless it has ended. Whether it was this that ended it.
+    pub(super) fn end(&self, outcome: Outcome) -> bool {
         // Whoever hears of the end may begin another, so the permit is back before that. Not needed any more, whether or not this is the end.
         drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut ended = None;
         self.state.send_if_modified(|state| match state {
             State::Running(progress) => {
-                let end = Arc::new(End { outcome, layers: progress.now(), at: Instant::now(), at_ms: now_ms() });
+                let end = Arc::new(End { outcome, details: progress.now(), at: Instant::now(), at_ms: now_ms() });
                 ended = Some(Arc::clone(&end));
                 *state = State::Ended(end);
                 true
             }
             State::Ended(_) => false,
         });
-        if let Some(end) = ended {
-            self.report(&end);
+        if let Some(end) = &ended {
+            self.report(end);
         }
+        ended.is_some()
     }
 
     fn report(&self, end: &End) {
         let Operation { id, subject, .. } = self;
-        let (bytes, secs) = (end.layers.bytes().0, self.began.elapsed().as_secs_f64());
+        let (bytes, step, secs) = (end.details.bytes(), end.details.step(), self.began.elapsed().as_secs_f64());
         match &end.outcome {
             Outcome::Succeeded => {
-                tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, "an operation succeeded")
+                tracing::info!(operation = id, kind = subject.kind, subject = %subject.object, bytes, step, secs, "an operation succeeded")
             }
             Outcome::Failed(error) => {
-                tracing::warn!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, %error, "an operation failed");
+                tracing::warn!(operation = id, kind = subject.kind, subject = %subject.object, bytes, step, secs, %error, "an operation failed");
             }
             Outcome::Cancelled => {
-                tracing::info!(operation = id, kind = subject.kind, subject = %subject.image, bytes, secs, "an operation was cancelled")
+                tracing::info!(operation = id, kind = subject.kind, subject = %subject.object, bytes, step, secs, "an operation was cancelled")
             }
         }
         self.observer.ended(subject.kind, end.outcome.word());
+    }
+
+    /// Whether it has ended. What is seen so far counts as seen.
+    pub(super) fn is_over(changes: &mut watch::Receiver<State>) -> bool {
+        matches!(&*changes.borrow_and_update(), State::Ended(_))
     }
 
     /// Since when it has ended; none while it is under way.
@@ -234,13 +251,16 @@ impl Records {
     pub(super) fn add(&self, operation: Arc<Operation>) {
         let mut records = self.records();
         records.retain(|known| is_kept(known));
-        let of_owner = records.iter().filter(|known| known.owner == operation.owner && known.ended_at().is_some());
-        let mut too_many = of_owner.count().saturating_sub(KEPT_OF_A_PLUGIN);
-        records.retain(|known| {
-            let goes = too_many > 0 && known.owner == operation.owner && known.ended_at().is_some();
-            too_many -= usize::from(goes);
-            !goes
-        });
+        for (with_log, at_most) in [(false, KEPT_OF_A_PLUGIN), (true, KEPT_LOGS_OF_A_PLUGIN)] {
+            let counts =
+                |known: &Operation| known.owner == operation.owner && known.ended_at().is_some() && known.log.is_some() == with_log;
+            let mut too_many = records.iter().filter(|known| counts(known)).count().saturating_sub(at_most);
+            records.retain(|known| {
+                let goes = too_many > 0 && counts(known);
+                too_many -= usize::from(goes);
+                !goes
+            });
+        }
         records.push(operation);
     }
 

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::*;
-use crate::backend::engine::PullLine;
+use crate::backend::engine::{PullLine, RegistryAuth};
+use crate::backend::operations::pull::{Layers, PullProgress};
 
 fn owner(plugin: &str) -> Owner {
     Owner { site: "plant".to_owned(), plugin: plugin.to_owned() }
@@ -84,7 +85,7 @@ async fn the_outcome_does_not_wait_for_the_rest_and_the_rest_keeps_its_permit() 
 /// An engine that pulls until the test says how that ends.
 struct Puller {
     /// The pulls that were begun, each with its progress.
-    begun: Arc<Mutex<Vec<Arc<Progress>>>>,
+    begun: Arc<Mutex<Vec<Arc<PullProgress>>>>,
     /// How many of them were dropped before their end.
     given_up: Arc<AtomicUsize>,
     end: watch::Sender<Option<Result<(), EngineError>>>,
@@ -146,6 +147,12 @@ impl Puller {
         let line = PullLine { id: "layer".to_owned(), status: status.to_owned(), current: Some(current), total: Some(total) };
         self.begun.lock().unwrap().first().unwrap().take(line);
     }
+}
+
+/// Those of a pull.
+fn layers(moment: &Moment) -> &Layers {
+    let Details::Pull(layers) = &moment.details else { panic!("no pull") };
+    layers
 }
 
 /// Lets the other tasks work until `probe` is true.
@@ -247,7 +254,7 @@ async fn a_pull_goes_on_when_nobody_looks_and_its_outcome_is_kept() {
     // A later generation of the plugin.
     let found = all.of_plugin(owner("a"), 1).find(&id).unwrap();
     let now = found.now();
-    assert_eq!((now.word(), now.percent, now.layers.bytes()), ("succeeded", Some(100), (10, 10)));
+    assert_eq!((now.word(), now.percent, layers(&now).bytes()), ("succeeded", Some(100), (10, 10)));
     assert!(now.ended_ms >= Some(now.began_ms));
     assert!(all.of_plugin(owner("a"), 1).owns(&found) && !all.of_plugin(owner("b"), 1).owns(&found));
 }
@@ -307,13 +314,13 @@ async fn records_are_kept_for_ten_minutes_and_not_too_many_of_one_plugin() {
     }
     let recorded = all.recorded();
     // The newest is first, and nobody else's is forgotten for them.
-    assert_eq!(recorded.first().unwrap().subject.image.tag(), Some("499"));
+    assert_eq!(recorded.first().unwrap().subject.image().unwrap().0.tag(), Some("499"));
     assert!(recorded.len() < 140, "{}", recorded.len());
     let last: Vec<&str> = recorded.iter().rev().take(2).map(|operation| operation.id.as_str()).collect();
     assert_eq!(last, [running.id.as_str(), quiet.id.as_str()]);
     tokio::time::advance(Duration::from_secs(601)).await;
     let ids: Vec<String> = all.recorded().iter().map(|operation| operation.id.clone()).collect();
-    assert_eq!(ids, [running.id.as_str()], "one that runs is never forgotten");
+    assert_eq!(ids, std::slice::from_ref(&running.id), "one that runs is never forgotten");
     assert!(busy.find(&running.id).is_some() && busy.find(&quiet.id).is_none());
 }
 
@@ -356,4 +363,119 @@ async fn what_is_left_when_the_host_stops_is_cancelled() {
     all.finished().await;
     assert!(operations.iter().all(|operation| operation.now().word() == "cancelled"));
     assert_eq!(puller.given_up(), 2);
+}
+
+/// A build that ends as the test says, and what undoes it.
+fn build(progress: &Arc<BuildProgress>, end: oneshot::Receiver<Result<(), OperationFailure>>, undo: Rest) -> Build {
+    Build {
+        engine: EngineAddress::Unix("/run/docker.sock".into()),
+        image: ImageReference::parse("model").unwrap(),
+        progress: Arc::clone(progress),
+        work: Box::pin(async move { end.await.unwrap() }),
+        undo,
+    }
+}
+
+/// Waits until the test says so.
+fn until(undone: oneshot::Receiver<()>) -> Rest {
+    Box::pin(async move {
+        let _ = undone.await;
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_that_fails_has_ended_when_it_is_undone_or_when_that_takes_too_long() {
+    for (undone_after, told_after) in [(3, 3), (3600, 10)] {
+        let all = Operations::default();
+        let plugin = all.of_plugin(owner("a"), 1);
+        let (end, ended) = oneshot::channel();
+        let undo = Box::pin(tokio::time::sleep(Duration::from_secs(undone_after)));
+        let began = Instant::now();
+        let operation = plugin.build(build(&Arc::default(), ended, undo), AN_HOUR).unwrap();
+        end.send(Err(failed().into())).unwrap();
+        assert!(matches!(operation.ended().await, Outcome::Failed(OperationFailure::Engine(_))));
+        assert_eq!(began.elapsed().as_secs(), told_after);
+        // The permit is back with the end of the undoing.
+        let another = plugin.carry_through(AN_HOUR, async {}).await;
+        assert_eq!(another.is_ok(), undone_after == told_after);
+        all.finished().await;
+        assert_eq!(began.elapsed().as_secs(), undone_after);
+        plugin.carry_through(AN_HOUR, async {}).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_is_cancelled_has_ended_at_once_and_is_undone() {
+    let all = Operations::default();
+    let plugin = all.of_plugin(owner("a"), 1);
+    let ((end, ended), (undone, undo)) = (oneshot::channel(), oneshot::channel());
+    let operation = plugin.build(build(&Arc::default(), ended, until(undo)), AN_HOUR).unwrap();
+    operation.cancel();
+    assert_eq!(operation.now().word(), "cancelled");
+    eventually(|| end.is_closed()).await;
+    assert!(matches!(plugin.carry_through(AN_HOUR, async {}).await, Err(OperationError::TooMany { .. })));
+    undone.send(()).unwrap();
+    all.finished().await;
+    plugin.carry_through(AN_HOUR, async {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_build_that_is_cancelled_in_the_moment_of_its_success_is_undone() {
+    let all = Operations::default();
+    let plugin = all.of_plugin(owner("a"), 1);
+    let ((end, ended), (undone, undo)) = (oneshot::channel(), oneshot::channel());
+    let operation = plugin.build(build(&Arc::default(), ended, until(undo)), AN_HOUR).unwrap();
+    let permit = plugin.permit().err();
+    assert!(permit.is_some());
+    end.send(Ok(())).unwrap();
+    operation.cancel();
+    assert!(tokio::time::timeout(Duration::from_millis(1), all.finished()).await.is_err());
+    undone.send(()).unwrap();
+    all.finished().await;
+    assert_eq!(operation.now().word(), "cancelled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_is_watched_by_its_steps_and_its_log_is_read_by_many() {
+    let all = Operations::default();
+    let ((end, ended), (_undone, undo)) = (oneshot::channel(), oneshot::channel());
+    let progress = Arc::new(BuildProgress::of(4));
+    let operation = all.of_plugin(owner("a"), 1).build(build(&progress, ended, until(undo)), AN_HOUR).unwrap();
+    progress.log().add("before\n");
+    let [early, late] = [operation.said(), operation.said()].map(|said| said.map(|piece| String::from_utf8(piece.to_vec()).unwrap()));
+    let states = operation.states().map(|moment| (moment.word(), moment.percent)).collect::<Vec<_>>();
+    let building = async {
+        for step in 1..=4 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            progress.begin(step, "RUN true");
+            progress.log().add(&format!("step {step}\n"));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        end.send(Ok(())).unwrap();
+    };
+    let (states, early, ()) = tokio::join!(states, early.collect::<Vec<_>>(), building);
+    let running = |percent| ("running", percent);
+    assert_eq!(
+        states,
+        [running(None), running(Some(0)), running(Some(25)), running(Some(50)), running(Some(75)), ("succeeded", Some(100))]
+    );
+    assert_eq!(early, ["before\n", "step 1\n", "step 2\n", "step 3\n", "step 4\n"]);
+    assert_eq!(late.collect::<Vec<_>>().await, ["before\nstep 1\nstep 2\nstep 3\nstep 4\n"]);
+    // A pull has none.
+    let pull = all.of_plugin(owner("b"), 1).pull(Puller::new().pull("redis"), AN_HOUR).unwrap();
+    pull.cancel();
+    assert_eq!(pull.said().count().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fewer_builds_are_remembered_than_pulls_because_of_their_logs() {
+    let (all, puller) = (Operations::default(), Puller::new());
+    let plugin = all.of_plugin(owner("a"), 1000);
+    for number in 0..50 {
+        plugin.pull(puller.pull(&format!("image:{number}")), AN_HOUR).unwrap().cancel();
+        let ((_, ended), (_, undo)) = (oneshot::channel(), oneshot::channel());
+        plugin.build(build(&Arc::default(), ended, until(undo)), AN_HOUR).unwrap().cancel();
+    }
+    let of_kind = |kind: &str| all.recorded().iter().filter(|operation| operation.subject.kind == kind).count();
+    assert_eq!((of_kind("pull"), of_kind("build")), (50, 17));
 }

@@ -156,8 +156,12 @@ impl Connector {
     }
 }
 
-/// Trusts the system's roots and those in `ca_file`. Blocks.
-fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+/// How encrypted connections are made that trust the system's roots and those in `ca_file`. Blocks.
+///
+/// # Errors
+///
+/// Why `ca_file` cannot be used.
+pub(in crate::backend) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     // A broken certificate among the system's does not make the others worse; without any, only `ca_file` is trusted.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

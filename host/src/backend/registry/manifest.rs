@@ -219,21 +219,21 @@ impl fmt::Display for Platform {
 }
 
 /// Computes a digest while bytes arrive.
-pub(super) enum Hasher {
+pub(crate) enum Hasher {
     Sha256(Sha256),
     Sha512(Sha512),
 }
 
 impl Hasher {
     /// One of the kind of `expected`; sha256 without.
-    pub(super) fn like(expected: Option<&str>) -> Hasher {
+    pub(crate) fn like(expected: Option<&str>) -> Hasher {
         match expected {
             Some(digest) if digest.starts_with("sha512:") => Hasher::Sha512(Sha512::new()),
             _ => Hasher::Sha256(Sha256::new()),
         }
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Hasher::Sha256(hash) => hash.update(bytes),
             Hasher::Sha512(hash) => hash.update(bytes),
@@ -241,7 +241,7 @@ impl Hasher {
     }
 
     /// The digest of all of it.
-    pub(super) fn digest(self) -> String {
+    pub(crate) fn digest(self) -> String {
         let (name, bytes) = match self {
             Hasher::Sha256(hash) => ("sha256", hash.finalize().to_vec()),
             Hasher::Sha512(hash) => ("sha512", hash.finalize().to_vec()),

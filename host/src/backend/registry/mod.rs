@@ -3,7 +3,7 @@
 //! A client of our own. Those that there are ask three times where once is enough, lose the headers that say when to stop, and fetch a manifest where its head was not enough: Docker Hub counts
 //! that as a pull, and a site has few of these. Here a digest is asked for by `HEAD`, and whatever goes wrong with it is that image's error and never a reason to `GET`.
 //!
-//! What else the host fetches from the web in a plugin's name, lists of Docker Hub and catalogues, goes the same way: see [`document`].
+//! What else the host fetches from the web in a plugin's name, lists of Docker Hub, catalogues and archives of templates, goes the same way: see [`document`] and [`archive`].
 //!
 //! Who calls is not known here. The room has checked what its plugin may ask for; where the host itself may go is checked on every connection, in [`outbound`].
 //!
@@ -19,6 +19,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::backend::reference::ImageReference;
 use crate::settings::RegistrySettings;
 
+mod archive;
 mod ask;
 mod authority;
 mod challenge;
@@ -39,14 +40,16 @@ mod tests;
 mod token;
 mod wire;
 
+pub(crate) use archive::WantedArchive;
 use authority::Authority;
 use connect::Connector;
+pub(in crate::backend) use connect::client_config;
 pub(crate) use connect::{check_ca_files, names_loopback};
 pub(crate) use content::{Head, ImageConfig};
 use content::{Kept, Seen};
 pub(crate) use document::{DocumentError, Wanted, check_data};
 pub(crate) use error::RegistryError;
-pub(crate) use manifest::{Manifest, Platform};
+pub(crate) use manifest::{Hasher, Manifest, Platform};
 pub(crate) use outbound::OwnListeners;
 pub(crate) use pool::CONNECTIONS;
 use pool::Pool;

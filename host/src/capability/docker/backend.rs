@@ -3,15 +3,18 @@
 //! What changes something takes a proof of the grant. Looking up what a name stands for comes before the grant can be asked, and takes a name that was parsed. Answers that follow Docker's own
 //! schema are the engine's JSON.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
-use super::policy::{AllowedCreate, CreationMark};
-use super::reference::{ContainerName, ImageName};
-use crate::backend::engine::{CreateError, Created, Engine, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal};
+use super::grant::{BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
+use super::policy::{AllowedBuild, AllowedCreate, BuildMark, BuiltImage, CreationMark};
+use super::reference::{ContainerName, ImageId, ImageName};
+use crate::backend::engine::{
+    BuildError, BuildObserver, CreateError, Created, Engine, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal,
+};
 use crate::backend::registry::{Registries, RegistryError};
 use crate::backend::stream::ByteStream;
 
@@ -46,6 +49,16 @@ pub(crate) trait Backend: Send + Sync {
     async fn list_images(&self) -> Result<Bytes, EngineError>;
     /// Pulls an image and waits for it; `seen` hears of each step. Dropping the future cancels the pull.
     async fn pull(&self, image: &PullableImage, auth: Option<&RegistryAuth>, seen: &mut Seen<'_>) -> Result<(), EngineError>;
+    /// Builds an image without a name and answers its id. Dropping the future cancels the build.
+    async fn build(&self, build: AllowedBuild, observer: Arc<dyn BuildObserver>) -> Result<String, BuildError>;
+    /// The images with the mark of a build, the intermediate ones included: a JSON array.
+    async fn images_of_build(&self, mark: &BuildMark) -> Result<Bytes, EngineError>;
+    /// Gives a name to an image, which another may have had before.
+    async fn name_image(&self, image: &ImageId, name: &BuildableName) -> Result<(), EngineError>;
+    /// Takes a name away, and with the last one the image, but nothing on which that stands.
+    async fn unname_image(&self, name: &BuildableName) -> Result<(), EngineError>;
+    /// Removes an image that a build has made, but nothing on which it stands.
+    async fn remove_built(&self, image: &BuiltImage) -> Result<(), EngineError>;
     /// Removes a name, and with the last one the image: a JSON array of what is gone.
     async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError>;
     /// Removes the images without a name that no container uses: a JSON object of what is gone.
@@ -108,6 +121,26 @@ impl Backend for SiteEngine {
 
     async fn pull(&self, image: &PullableImage, auth: Option<&RegistryAuth>, seen: &mut Seen<'_>) -> Result<(), EngineError> {
         self.engine.pull(&image.repository(), image.tag_or_digest(), auth, seen).await
+    }
+
+    async fn build(&self, build: AllowedBuild, observer: Arc<dyn BuildObserver>) -> Result<String, BuildError> {
+        self.engine.build(&build.request, build.files, observer).await
+    }
+
+    async fn images_of_build(&self, mark: &BuildMark) -> Result<Bytes, EngineError> {
+        self.engine.list_images_with(&mark.label()).await
+    }
+
+    async fn name_image(&self, image: &ImageId, name: &BuildableName) -> Result<(), EngineError> {
+        self.engine.tag_image(image.as_str(), &name.reference().repository(), name.reference().tag_or_digest()).await
+    }
+
+    async fn unname_image(&self, name: &BuildableName) -> Result<(), EngineError> {
+        self.engine.remove_image_alone(&name.reference().familiar()).await
+    }
+
+    async fn remove_built(&self, image: &BuiltImage) -> Result<(), EngineError> {
+        self.engine.remove_image_alone(image.id().as_str()).await
     }
 
     async fn remove_image(&self, image: &RemovableImage) -> Result<Bytes, EngineError> {
@@ -195,6 +228,26 @@ impl Backend for NoEngine {
     }
 
     async fn pull(&self, _: &PullableImage, _: Option<&RegistryAuth>, _: &mut Seen<'_>) -> Result<(), EngineError> {
+        none()
+    }
+
+    async fn build(&self, _: AllowedBuild, _: Arc<dyn BuildObserver>) -> Result<String, BuildError> {
+        Ok(none()?)
+    }
+
+    async fn images_of_build(&self, _: &BuildMark) -> Result<Bytes, EngineError> {
+        none()
+    }
+
+    async fn name_image(&self, _: &ImageId, _: &BuildableName) -> Result<(), EngineError> {
+        none()
+    }
+
+    async fn unname_image(&self, _: &BuildableName) -> Result<(), EngineError> {
+        none()
+    }
+
+    async fn remove_built(&self, _: &BuiltImage) -> Result<(), EngineError> {
         none()
     }
 

@@ -17,7 +17,9 @@ use crate::bindings::wharf::docker::{containers_logs, containers_read, networks_
 mod images;
 mod operations;
 
-pub(super) use images::{ImageIdentity, distribution, image, image_identity, image_summaries, pruned, removal};
+pub(super) use images::{
+    ImageIdentity, MarkedImage, base_identity, distribution, image, image_identity, image_summaries, marked_images, pruned, removal,
+};
 pub(super) use operations::{operation, progress};
 
 /// What the engine says a container is: what grants are decided on.

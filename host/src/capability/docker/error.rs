@@ -6,6 +6,9 @@
 use super::super::call::{CallContext, Denied, QuotaExceeded};
 use super::grant::Absent;
 use super::policy::Refusal;
+use crate::backend::blobs::BlobError;
+use crate::backend::catalog::ArchiveError;
+use crate::backend::causes::chain;
 use crate::backend::engine::EngineError;
 use crate::backend::operations::{OperationError, OperationFailure};
 use crate::backend::reference::is_hex;
@@ -31,6 +34,10 @@ pub(super) enum Failure {
     Registry(RegistryError),
     /// The host did not finish it.
     Operation(OperationError),
+    /// The files of a build have more bytes than the plugin may send.
+    ContextTooLarge { bytes: u64, limit_bytes: u64 },
+    /// An archive was not fetched, or not stored.
+    Archive(ArchiveError),
     /// An operation was ended before it was done.
     Cancelled,
     /// The name of a new container is taken, by one that the grant may not cover.
@@ -74,7 +81,11 @@ impl From<OperationFailure> for Failure {
         match failure {
             OperationFailure::Engine(error) => Failure::Engine(error),
             OperationFailure::Registry(error) => Failure::Registry(error),
+            OperationFailure::Archive(error) => Failure::Archive(error),
             OperationFailure::Host(error) => Failure::Operation(error),
+            OperationFailure::Step { error, .. } => Failure::Engine(error),
+            OperationFailure::Context(error) => Failure::Invalid(chain(&error)),
+            OperationFailure::Invalid(rule) => Failure::Invalid(rule),
         }
     }
 }
@@ -111,6 +122,11 @@ impl Failure {
                 }
                 of_host(&error)
             }
+            Failure::ContextTooLarge { bytes, limit_bytes } => {
+                tracing::warn!(function, bytes, limit_bytes, "refused a build with more than the limit `build_context_mib`");
+                Error::QuotaExceeded
+            }
+            Failure::Archive(error) => of_archive(error),
             Failure::Cancelled => Error::Internal("the operation was cancelled".to_owned()),
             Failure::NameTaken(name) => Error::Conflict(format!("the name `{name}` is taken")),
             Failure::NotStarted { error, left_behind } => {
@@ -135,12 +151,25 @@ impl From<Absent> for Error {
 
 /// The word for what an operation ended with, and its reason for people.
 pub(super) fn of_operation(failure: &OperationFailure) -> (Error, String) {
+    let reason = match failure {
+        OperationFailure::Context(error) => chain(error),
+        failure => without_ids(&failure.to_string()),
+    };
     let word = match failure {
         OperationFailure::Engine(error) => of_engine(error.clone()),
         OperationFailure::Registry(error) => of_registry(error),
+        OperationFailure::Archive(error) => of_archive(error.clone()),
         OperationFailure::Host(error) => of_host(error),
+        // Whoever asked for it needs to know where it failed.
+        OperationFailure::Step { error, .. } => match of_engine(error.clone()) {
+            Error::Internal(_) => Error::Internal(reason.clone()),
+            Error::Conflict(_) => Error::Conflict(reason.clone()),
+            Error::Invalid(_) => Error::Invalid(reason.clone()),
+            word => word,
+        },
+        OperationFailure::Context(_) | OperationFailure::Invalid(_) => Error::Invalid(reason.clone()),
     };
-    (word, without_ids(&failure.to_string()))
+    (word, reason)
 }
 
 fn of_registry(error: &RegistryError) -> Error {
@@ -151,7 +180,23 @@ fn of_host(error: &OperationError) -> Error {
     match error {
         OperationError::Deadline { .. } => Error::Timeout,
         OperationError::TooMany { .. } => Error::QuotaExceeded,
+        OperationError::Taken { .. } => Error::Conflict(error.to_string()),
         OperationError::Panicked => Error::Internal(error.to_string()),
+    }
+}
+
+/// The words are those of what is not available at registries.
+fn of_archive(error: ArchiveError) -> Error {
+    match error {
+        ArchiveError::Fetch { error, .. } if error.is_not_found() => Error::NotFound,
+        ArchiveError::Fetch { .. } if error.word() == "timeout" => Error::Timeout,
+        ArchiveError::Fetch { .. } | ArchiveError::Size { .. } | ArchiveError::Digest { .. } => {
+            Error::Unavailable(format!("{}: {error}", error.word()))
+        }
+        ArchiveError::Store(BlobError::QuotaExceeded) => Error::QuotaExceeded,
+        ArchiveError::Store(BlobError::Unavailable(reason)) => Error::Unavailable(reason),
+        ArchiveError::Store(BlobError::Timeout) => Error::Timeout,
+        ArchiveError::Store(error) => Error::Internal(error.to_string()),
     }
 }
 

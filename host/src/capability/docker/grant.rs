@@ -19,7 +19,8 @@ mod settings;
 
 use proof::ImageInUse;
 pub(crate) use proof::{
-    AllowedImage, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemoteImage, RemovableContainer, RemovableImage,
+    AllowedImage, BuildableName, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemoteImage, RemovableContainer,
+    RemovableImage,
 };
 
 /// One word of `allow`: it links one interface.
@@ -33,6 +34,7 @@ pub(crate) enum Power {
     ContainersRemove,
     ImagesRead,
     ImagesPull,
+    ImagesBuild,
     ImagesRemove,
     ImagesPrune,
     DistributionRead,
@@ -54,6 +56,7 @@ impl Power {
         ("containers.remove", Power::ContainersRemove),
         ("images.read", Power::ImagesRead),
         ("images.pull", Power::ImagesPull),
+        ("images.build", Power::ImagesBuild),
         ("images.remove", Power::ImagesRemove),
         ("images.prune", Power::ImagesPrune),
         ("distribution.read", Power::DistributionRead),
@@ -277,6 +280,14 @@ impl DockerGrant {
             return Ok(PullableImage(reference.clone()));
         }
         Err(outside_images("pull", &ImageName::Reference(reference.clone())))
+    }
+
+    /// Checks that an image may be built that is called `reference`, which has a tag.
+    pub(super) fn buildable(&self, reference: &ImageReference) -> Result<BuildableName, Denied> {
+        if self.covers_image(reference) {
+            return Ok(BuildableName(reference.clone()));
+        }
+        Err(outside_images("build", &ImageName::Reference(reference.clone())))
     }
 
     /// Checks that the name `reference` may be removed. Where it has a tag and a digest it is the digest that is removed, which is what was checked.

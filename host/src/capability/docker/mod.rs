@@ -7,8 +7,8 @@
 //! capabilities, security_options, cgroup_parents, runtimes, sysctls, lowest_port}`.
 //!
 //! Units: times in milliseconds in the WIT, whole seconds at the engine (a grace is rounded up). Limits: [`MAX_NAMES`] objects in one call, [`CONCURRENT_QUESTIONS`] of them asked at
-//! once; what changes something has the plugin's `operation_deadline_ms`, is one of its `operations`, stops the call's clock, and is finished even when the request is gone. A pull is an operation with a
-//! record, which others may see whose `images` cover its image.
+//! once; what changes something has the plugin's `operation_deadline_ms`, is one of its `operations`, stops the call's clock, and is finished even when the request is gone. A pull and a build are operations with a
+//! record, which others may see whose `images` cover their image. What a build is made of is written anew, see [`dockerfile`]; its files are at most `build_context_mib`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,16 +18,17 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use super::Interface;
 use super::call::CallContext;
 use crate::backend::engine::{Engine, EngineAddress};
-use crate::backend::operations::{Operations, Owner, PluginOperations};
+use crate::backend::operations::{Operations, PluginOperations};
 use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::{
     containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read, types,
-    volumes_read,
+    images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read,
+    types, volumes_read,
 };
 
 mod backend;
 mod convert;
+mod dockerfile;
 mod error;
 mod grant;
 mod host;
@@ -64,12 +65,11 @@ impl DockerRoom {
 
     /// A room in which every function answers `denied`: for a plugin that describes itself.
     pub(crate) fn powerless() -> DockerRoom {
-        let nobody = Owner { site: String::new(), plugin: String::new() };
         DockerRoom {
             grant: DockerGrant::nothing(),
             engine: EngineAddress::Unix(PathBuf::new()),
             backend: Arc::new(NoEngine),
-            operations: Operations::default().of_plugin(nobody, 0),
+            operations: Operations::nobodys(),
         }
     }
 }
@@ -115,6 +115,7 @@ pub(crate) fn interfaces<T: DockerView + 'static>() -> Vec<Interface<T>> {
         interface!(containers_remove, "containers-remove", Some("containers.remove")),
         interface!(images_read, "images-read", Some("images.read")),
         interface!(images_pull, "images-pull", Some("images.pull")),
+        interface!(images_build, "images-build", Some("images.build")),
         interface!(images_remove, "images-remove", Some("images.remove")),
         interface!(images_prune, "images-prune", Some("images.prune")),
         interface!(distribution_read, "distribution-read", Some("distribution.read")),

@@ -1,13 +1,16 @@
 //! Registries, Docker Hub and catalogues, as the room uses them. The other implementation is in memory, in the room's tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::grant::ReadableImage;
-use crate::backend::catalog::{Catalog, CatalogError, Catalogs};
+use crate::backend::blobs::{BlobName, BlobSpace};
+use crate::backend::catalog::{Catalog, CatalogError, Catalogs, Template};
 use crate::backend::docker_hub::{Hub, HubError, SearchEngine, SearchResults};
 use crate::backend::engine::Engine;
+use crate::backend::operations::Download;
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, Registries, RegistryError, Tags};
 
@@ -32,6 +35,10 @@ pub(crate) trait Backend: Send + Sync {
     async fn hub_tags(&self, image: &ReadableImage, limit: u32) -> Result<Arc<Vec<String>>, HubError>;
     /// The catalogue `name` of the plugin's site.
     async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, CatalogError>;
+    /// The template `name` of the catalogue `catalog`, in `version` or else the first.
+    async fn template(&self, catalog: &str, name: &str, version: Option<&str>) -> Result<Template, CatalogError>;
+    /// What makes the blob `blob` of `space` of the template's archive, within `limit`. Nothing has begun yet.
+    fn download(&self, template: Template, space: BlobSpace, blob: BlobName, limit: Duration) -> Download;
 }
 
 /// What one plugin asks.
@@ -86,5 +93,13 @@ impl Backend for Sources {
 
     async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, CatalogError> {
         self.catalogs.list(name).await
+    }
+
+    async fn template(&self, catalog: &str, name: &str, version: Option<&str>) -> Result<Template, CatalogError> {
+        self.catalogs.template(catalog, name, version).await
+    }
+
+    fn download(&self, template: Template, space: BlobSpace, blob: BlobName, limit: Duration) -> Download {
+        template.download(&self.registries, space, blob, limit)
     }
 }

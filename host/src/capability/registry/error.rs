@@ -3,6 +3,7 @@
 use super::super::call::{CallContext, Denied, QuotaExceeded};
 use crate::backend::catalog::CatalogError;
 use crate::backend::docker_hub::HubError;
+use crate::backend::operations::OperationError;
 use crate::backend::registry::RegistryError;
 use crate::bindings::wharf::registry::types::Error;
 
@@ -21,6 +22,8 @@ pub(super) enum Failure {
     Hub(HubError),
     /// A catalogue.
     Catalog(CatalogError),
+    /// A download was not begun.
+    Operation(OperationError),
     /// The host.
     Internal(String),
 }
@@ -55,6 +58,12 @@ impl From<CatalogError> for Failure {
     }
 }
 
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Failure {
+        Failure::Operation(error)
+    }
+}
+
 impl Failure {
     /// The plugin's word for it. A refusal goes into the audit log first, that of the host to go somewhere too.
     pub(super) fn answer(self, call: &CallContext, function: &'static str) -> Error {
@@ -83,6 +92,13 @@ impl Failure {
                 }
                 Error::Unavailable(format!("{}: {error}", error.word()))
             }
+            Failure::Operation(error @ OperationError::TooMany { .. }) => {
+                tracing::warn!(function, %error, "refused an operation");
+                Error::QuotaExceeded
+            }
+            Failure::Operation(error @ OperationError::Taken { .. }) => Error::Conflict(error.to_string()),
+            // Those of operations that were begun, which nobody waits for here.
+            Failure::Operation(error @ (OperationError::Deadline { .. } | OperationError::Panicked)) => Error::Internal(error.to_string()),
             Failure::Internal(reason) => Error::Internal(reason),
         }
     }

@@ -12,7 +12,7 @@ use crate::settings::location::Located;
 use crate::settings::report::instead_of;
 use crate::settings::section::Section;
 
-/// One word of `allow`: it links one interface. All of them read.
+/// One word of `allow`: it links one interface. All but the last only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Power {
     Digests,
@@ -20,6 +20,7 @@ pub(crate) enum Power {
     Tags,
     Hub,
     Catalog,
+    CatalogDownload,
 }
 
 impl Power {
@@ -30,6 +31,7 @@ impl Power {
         ("tags.read", Power::Tags),
         ("hub.read", Power::Hub),
         ("catalog.read", Power::Catalog),
+        ("catalog.download", Power::CatalogDownload),
     ];
 
     /// The word in the configuration.

@@ -2,13 +2,15 @@
 //!
 //! A function is: `enter` (count, power), parse, grant, backend. Its failure becomes the plugin's word in one place, [`Failure::answer`].
 
+use super::super::call::Denied;
 use super::error::Failure;
 use super::grant::{Power, ReadableImage};
 use super::{MAX_REFERENCES, MAX_TERM_BYTES, RegistryCtxView, RegistryRoom, convert};
+use crate::backend::blobs::{BlobName, BlobSpace};
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::Platform;
 use crate::bindings::wharf::registry::types::{self, Error};
-use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
+use crate::bindings::wharf::registry::{catalog_download, catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
 
 impl types::Host for RegistryCtxView<'_> {}
 
@@ -127,6 +129,24 @@ impl catalog_read::Host for RegistryCtxView<'_> {
     }
 }
 
+impl catalog_download::Host for RegistryCtxView<'_> {
+    async fn begin(&mut self, catalog: String, name: String, version: Option<String>, blob: String) -> Result<String, Error> {
+        const FUNCTION: &str = "registry.catalog-download.begin";
+        let begun = async {
+            self.enter(FUNCTION, Power::CatalogDownload)?;
+            let blob = BlobName::parse(&blob).map_err(Failure::Invalid)?;
+            let space = self.room.blobs(&blob)?;
+            let template = self.room.backend.template(&catalog, &name, version.as_deref()).await?;
+            self.call.permitted(FUNCTION, &format!("template {} into blob {}", template.name, blob.as_str()));
+            let limit = self.call.operation_deadline;
+            let download = self.room.backend.download(template, space, blob, limit);
+            Ok(self.room.store.operations.download(download, limit)?.id.clone())
+        };
+        let begun: Result<_, Failure> = begun.await;
+        begun.map_err(|failure| failure.answer(self.call, FUNCTION))
+    }
+}
+
 impl RegistryCtxView<'_> {
     /// Counts a call, and checks that its power was granted.
     fn enter(&mut self, function: &'static str, power: Power) -> Result<(), Failure> {
@@ -151,6 +171,12 @@ impl RegistryCtxView<'_> {
 }
 
 impl RegistryRoom {
+    /// The blobs of the plugin, of which `blob` is to become one.
+    pub(super) fn blobs(&self, blob: &BlobName) -> Result<BlobSpace, Denied> {
+        let remedy = || "grants.storage.allow = [\"blobs\"]".to_owned();
+        self.store.blobs.clone().ok_or_else(|| Denied { action: "store", object: format!("blob {}", blob.as_str()), remedy: remedy() })
+    }
+
     fn readable(&self, reference: &str) -> Result<ReadableImage, Failure> {
         let reference = ImageReference::parse(reference).map_err(Failure::Invalid)?;
         Ok(self.grant.readable(reference)?)

@@ -5,6 +5,8 @@
 //!
 //! Grant keys: `allow`, `repositories`.
 //!
+//! `catalog-download` begins an operation, as a pull is one, which puts an archive into the plugin's own blobs: so it needs the grant for these too, and its quota is theirs. Both are handed to the room when it is made, since no room knows another.
+//!
 //! `hub-read` and `catalog-read` ask Docker Hub and the site's catalogues, whose ways are those of the operator's settings; a plugin chooses neither. The engine that searches, where Docker Hub's own searches
 //! do not, is that of the plugin's docker grant, or else the one called `default`.
 //!
@@ -16,7 +18,11 @@ use wasmtime::component::{HasData, Linker};
 
 use super::Interface;
 use super::call::CallContext;
-use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types};
+use crate::backend::blobs::BlobSpace;
+use crate::backend::operations::PluginOperations;
+use crate::bindings::wharf::registry::{
+    catalog_download, catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types,
+};
 
 mod backend;
 mod convert;
@@ -40,12 +46,20 @@ pub(crate) const MAX_TERM_BYTES: usize = 256;
 pub(crate) struct RegistryRoom {
     grant: RegistryGrant,
     backend: Arc<dyn Backend>,
+    store: Store,
+}
+
+/// What a room has for downloads.
+pub(crate) struct Store {
+    pub(crate) operations: PluginOperations,
+    /// The plugin's blobs; none if its grants do not have them.
+    pub(crate) blobs: Option<BlobSpace>,
 }
 
 impl RegistryRoom {
     /// The room of a plugin that has `grant`; without one, every function answers `denied`.
-    pub(crate) fn new(grant: Option<RegistryGrant>, sources: Sources) -> RegistryRoom {
-        RegistryRoom { grant: grant.unwrap_or_default(), backend: Arc::new(sources) }
+    pub(crate) fn new(grant: Option<RegistryGrant>, sources: Sources, store: Store) -> RegistryRoom {
+        RegistryRoom { grant: grant.unwrap_or_default(), backend: Arc::new(sources), store }
     }
 }
 
@@ -86,5 +100,6 @@ pub(crate) fn interfaces<T: RegistryView + 'static>() -> Vec<Interface<T>> {
         interface!(tags_read, "tags-read", Some("tags.read")),
         interface!(hub_read, "hub-read", Some("hub.read")),
         interface!(catalog_read, "catalog-read", Some("catalog.read")),
+        interface!(catalog_download, "catalog-download", Some("catalog.download")),
     ]
 }

@@ -10,16 +10,20 @@ use async_trait::async_trait;
 
 use super::super::call::CallContext;
 use super::super::call::testing::{self, Denials};
+use super::error::Failure;
 use super::grant::ReadableImage;
 use super::*;
-use crate::backend::catalog::{Catalog, CatalogError, Entry, Kind};
+use crate::backend::blobs::{BlobName, Blobs};
+use crate::backend::catalog::{Catalog, CatalogError, Entry, Kind, Template};
 use crate::backend::docker_hub::{HubError, HubRepository, SearchResults};
+use crate::backend::operations::{Download, Operations, Outcome, Owner};
 use crate::backend::registry::{Head, ImageConfig, Manifest, Platform, Quota, RegistryError, Tags};
 use crate::bindings::wharf::registry::types::Error;
-use crate::bindings::wharf::registry::{catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
+use crate::bindings::wharf::registry::{catalog_download, catalog_read, digests_read, hub_read, manifests_read, references, tags_read};
 use crate::settings::section::read_for_test;
 
-const EVERYTHING: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]";
+const EVERYTHING: &str =
+    "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\", \"catalog.download\"]";
 
 /// Every power but those over Docker Hub and catalogues.
 const OTHERS: &str = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\"]";
@@ -103,6 +107,23 @@ impl Backend for MemoryRegistries {
             _ => Err(CatalogError::NotFound),
         }
     }
+
+    async fn template(&self, catalog: &str, name: &str, version: Option<&str>) -> Result<Template, CatalogError> {
+        let entries = self.catalog(catalog).await?;
+        let entry = entries.entries.iter().find(|entry| entry.name == name && version.is_none_or(|version| version == entry.version));
+        entry.map(|entry| Template::for_test(catalog, &entry.name, &entry.version)).ok_or(CatalogError::NotFound)
+    }
+
+    fn download(&self, template: Template, _: BlobSpace, blob: BlobName, _: Duration) -> Download {
+        self.0.lock().unwrap().push(format!("download {} {}", template.name, blob.as_str()));
+        Download {
+            template: template.name,
+            blob,
+            progress: Arc::default(),
+            work: Box::pin(std::future::pending()),
+            undo: Box::pin(std::future::ready(())),
+        }
+    }
 }
 
 fn repository(name: &str) -> HubRepository {
@@ -138,6 +159,8 @@ struct Plugin {
     call: CallContext,
     registries: Arc<MemoryRegistries>,
     denials: Arc<Denials>,
+    /// Those of all plugins.
+    operations: Operations,
 }
 
 impl Plugin {
@@ -147,7 +170,13 @@ impl Plugin {
         assert!(mistakes.is_empty(), "{mistakes:?}");
         let registries = Arc::new(MemoryRegistries::default());
         let (call, denials) = testing::request("hub-search", 3);
-        Plugin { room: RegistryRoom { grant, backend: Arc::clone(&registries) as Arc<dyn Backend> }, call, registries, denials }
+        let operations = Operations::default();
+        let store = Store {
+            operations: operations.of_plugin(Owner { site: "plant".to_owned(), plugin: "hub-search".to_owned() }, 2),
+            blobs: Some(Blobs::default().space("plant", "hub-search", 100)),
+        };
+        let room = RegistryRoom { grant, backend: Arc::clone(&registries) as Arc<dyn Backend>, store };
+        Plugin { room, call, registries, denials, operations }
     }
 
     fn registry(&mut self) -> RegistryCtxView<'_> {
@@ -155,7 +184,7 @@ impl Plugin {
     }
 }
 
-const FUNCTIONS: [&str; 10] = [
+const FUNCTIONS: [&str; 11] = [
     "references.resolve",
     "digests-read.heads",
     "digests-read.last-quota",
@@ -166,6 +195,7 @@ const FUNCTIONS: [&str; 10] = [
     "hub-read.search",
     "hub-read.tags",
     "catalog-read.list",
+    "catalog-download.begin",
 ];
 /// Those that are asked about a repository of any registry.
 const OF_REPOSITORIES: &[&str] = FUNCTIONS.split_at(7).0;
@@ -184,7 +214,8 @@ async fn outcome(plugin: &mut Plugin, function: &str, reference: &str) -> Result
         "tags-read.list" => tags_read::Host::list(&mut room, reference, 10).await.map(drop),
         "hub-read.search" => hub_read::Host::search(&mut room, reference, 10).await.map(drop),
         "hub-read.tags" => hub_read::Host::tags(&mut room, reference, 10).await.map(drop),
-        _ => catalog_read::Host::list(&mut room, reference).await.map(drop),
+        "catalog-read.list" => catalog_read::Host::list(&mut room, reference).await.map(drop),
+        _ => begin(plugin, &reference, "debian-trixie", None, "lxc/debian").await.map(drop),
     }
 }
 
@@ -226,6 +257,10 @@ async fn docker_hub_and_catalogues_have_their_words_too() {
         ("catalog-read.list", "../mine", "Err(Error::NotFound)"),
         ("catalog-read.list", "down", "Err(Error::Unavailable(\"unreachable: no route\"))"),
         ("catalog-read.list", "slow", "Err(Error::Timeout)"),
+        ("catalog-download.begin", "mine", "Ok(())"),
+        ("catalog-download.begin", "other", "Err(Error::NotFound)"),
+        ("catalog-download.begin", "down", "Err(Error::Unavailable(\"unreachable: no route\"))"),
+        ("catalog-download.begin", "slow", "Err(Error::Timeout)"),
     ];
     for (function, argument, expected) in rows {
         let found = outcome(&mut Plugin::with(EVERYTHING), function, argument).await;
@@ -263,6 +298,66 @@ async fn an_entry_of_a_catalogue_comes_whole() {
         (entry.archive_url.as_deref(), entry.archive_digest.as_deref()),
         (Some("https://mirror.example/a.tar.xz"), Some("sha256:1"))
     );
+}
+
+/// Begins a download, and answers the id.
+async fn begin(plugin: &mut Plugin, catalog: &str, name: &str, version: Option<&str>, blob: &str) -> Result<String, Error> {
+    let (catalog, name, blob) = (catalog.to_owned(), name.to_owned(), blob.to_owned());
+    catalog_download::Host::begin(&mut plugin.registry(), catalog, name, version.map(str::to_owned), blob).await
+}
+
+#[tokio::test]
+async fn a_template_is_downloaded_by_an_operation_of_the_plugin() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    plugin.call.host_calls_left = 10;
+    let id = begin(&mut plugin, "mine", "debian-trixie", Some("13"), "lxc/debian").await.unwrap();
+    let recorded = plugin.operations.recorded();
+    let [operation] = recorded.as_slice() else { panic!("{} operations", recorded.len()) };
+    assert_eq!((operation.id.as_str(), operation.subject.kind), (id.as_str(), "download"));
+    assert_eq!((operation.subject.object.to_string().as_str(), operation.owner.plugin.as_str()), ("mine/debian-trixie:13", "hub-search"));
+    assert_eq!(begin(&mut plugin, "mine", "debian-trixie", None, "lxc/debian").await.unwrap(), id, "it is under way");
+    let found = begin(&mut plugin, "mine", "debian-trixie", Some("12"), "lxc/debian").await;
+    assert!(matches!(found, Err(Error::NotFound)), "{found:?}");
+    for blob in ["", "../x", "a//b"] {
+        assert!(matches!(begin(&mut plugin, "mine", "debian-trixie", None, blob).await, Err(Error::Invalid(_))), "{blob}");
+    }
+    begin(&mut plugin, "mine", "debian-trixie", None, "lxc/other").await.unwrap();
+    let over = begin(&mut plugin, "mine", "debian-trixie", None, "lxc/third").await;
+    assert!(matches!(over, Err(Error::QuotaExceeded)), "{over:?}");
+    operation.cancel();
+    assert!(matches!(operation.ended().await, Outcome::Cancelled));
+    plugin.operations.cancel_all();
+    plugin.operations.finished().await;
+}
+
+#[tokio::test]
+async fn a_blob_is_becoming_one_template_at_a_time() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    begin(&mut plugin, "mine", "debian-trixie", None, "lxc/debian").await.unwrap();
+    let taken = plugin.room.store.operations.download(
+        plugin.registries.download(
+            Template::for_test("mine", "other", "1"),
+            plugin.room.store.blobs.clone().unwrap(),
+            BlobName::parse("lxc/debian").unwrap(),
+            Duration::ZERO,
+        ),
+        Duration::from_secs(1),
+    );
+    let error = Failure::from(taken.map(drop).unwrap_err()).answer(&plugin.call, "registry.catalog-download.begin");
+    let said = "`mine/debian-trixie:13` is being downloaded into the blob `lxc/debian`";
+    assert!(matches!(&error, Error::Conflict(reason) if reason == said), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_download_needs_the_grant_for_blobs_too() {
+    let mut plugin = Plugin::with(EVERYTHING);
+    plugin.room.store.blobs = None;
+    let blob = BlobName::parse("lxc/debian").unwrap();
+    let denied = plugin.room.blobs(&blob).map(drop).unwrap_err();
+    assert_eq!((denied.object.as_str(), denied.remedy.as_str()), ("blob lxc/debian", "grants.storage.allow = [\"blobs\"]"));
+    assert!(matches!(begin(&mut plugin, "mine", "debian-trixie", None, "lxc/debian").await, Err(Error::Denied)));
+    assert_eq!((plugin.denials.count(), plugin.operations.recorded().len()), (1, 0));
+    assert!(plugin.registries.0.lock().unwrap().is_empty(), "nobody was asked");
 }
 
 #[tokio::test]
@@ -331,7 +426,7 @@ const GRANTS: [(&str, &str); 4] = [
     ("search", "allow = [\"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]\nrepositories = [\"docker.io/**\"]"),
     (
         "elsewhere",
-        "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]\nrepositories = [\"registry.local/**\"]",
+        "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\", \"catalog.download\"]\nrepositories = [\"registry.local/**\"]",
     ),
 ];
 
@@ -344,7 +439,7 @@ async fn the_golden_table_is_what_the_grants_allow() {
     for function in FUNCTIONS {
         let _ = write!(table, "{:<42}", format!("registry.{function}"));
         for (name, grant) in GRANTS {
-            let argument = if function == "catalog-read.list" { "mine" } else { "redis:7" };
+            let argument = if function.starts_with("catalog-") { "mine" } else { "redis:7" };
             let mark = match outcome(&mut Plugin::with(grant), function, argument).await {
                 Ok(()) => '✔',
                 Err(Error::Denied) => '✘',
@@ -376,5 +471,10 @@ fn every_word_of_the_grant_links_an_interface() {
         .filter_map(|interface| interface.power)
         .map(|power| (power, Plugin::with(EVERYTHING).room.grant.has(power)))
         .collect();
-    assert_eq!(words, BTreeMap::from(["catalog.read", "digests.read", "hub.read", "manifests.read", "tags.read"].map(|word| (word, true))));
+    assert_eq!(
+        words,
+        BTreeMap::from(
+            ["catalog.download", "catalog.read", "digests.read", "hub.read", "manifests.read", "tags.read"].map(|word| (word, true))
+        )
+    );
 }

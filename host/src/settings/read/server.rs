@@ -1,12 +1,13 @@
 //! `[server]`. Nothing listens beyond loopback by accident: whoever can reach a listener can use every API behind it, so an address that others can
 //! reach needs a word in the same table that says how they are told apart.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
+use ipnet::IpNet;
 use tracing_subscriber::filter::Directive;
 
-use crate::settings::location::Located;
+use crate::settings::location::{Located, Location};
 use crate::settings::report::quoted;
 use crate::settings::section::Section;
 use crate::settings::tree::Value;
@@ -22,16 +23,28 @@ pub(super) fn defaults(first: &Path) -> Server {
         shutdown_grace_secs: 30,
         log_format: LogFormat::Pretty,
         log_filter: "info".to_owned(),
+        trusted_proxies: Vec::new(),
     }
 }
 
-/// Reads `[server]`. What is absent or has a mistake is as in `defaults`.
-pub(super) fn read(section: &mut Section<'_>, defaults: &Server) -> Server {
+/// Reads `[server]`. What is absent or has a mistake is as in `defaults`. `must_ask`: see [`Settings::must_ask`](crate::settings::Settings::must_ask).
+pub(super) fn read(section: &mut Section<'_>, defaults: &Server, must_ask: &mut Option<Location>) -> Server {
     let listen = address(section, "listen");
-    check_reach(section, listen.as_ref(), "listen", "auth");
+    if !lets_everyone_in(section, "auth") {
+        *must_ask = listen.as_ref().filter(|listen| others_reach(listen)).map(|listen| listen.at.clone());
+    }
+    let trusted_proxies = proxies(section);
     let off = matches!(section.node("admin").map(|node| &node.value), Some(Value::Boolean(false)));
     let admin = if off { None } else { address(section, "admin") };
-    check_reach(section, admin.as_ref(), "admin", "admin_auth");
+    let is_open = lets_everyone_in(section, "admin_auth");
+    if let Some(admin) = admin.as_ref().filter(|admin| !is_open && others_reach(admin)) {
+        let message = format!(
+            "`admin`: {} can be reached from other machines, and nobody would be asked who they are",
+            quoted(&admin.value.to_string())
+        );
+        let remedy = "listen on loopback, behind a proxy that asks; or write `admin_auth = \"none\"` beside it to let everyone in";
+        section.mistake(&admin.at, message, Some(remedy.to_owned()));
+    }
     let data_dir = section.string("data_dir");
     if let Some(empty) = data_dir.as_ref().filter(|path| path.value.is_empty()) {
         section.mistake(
@@ -54,6 +67,7 @@ pub(super) fn read(section: &mut Section<'_>, defaults: &Server) -> Server {
         shutdown_grace_secs: shutdown_grace_secs.unwrap_or(defaults.shutdown_grace_secs),
         log_format: log_format.unwrap_or(defaults.log_format),
         log_filter: log_filter.map_or_else(|| defaults.log_filter.clone(), |filter| filter.value),
+        trusted_proxies,
     };
     // Port 0 is another port each time.
     if server.admin == Some(server.listen) && server.listen.port() != 0 {
@@ -76,20 +90,30 @@ fn address(section: &mut Section<'_>, key: &str) -> Option<Located<SocketAddr>> 
     }
 }
 
-/// Reports `address` when others can reach it and the key `auth` does not say how they are told apart.
-fn check_reach(section: &mut Section<'_>, address: Option<&Located<SocketAddr>>, key: &str, auth: &str) {
-    // The only word there is so far; it is asked for even on loopback, so that it is known.
-    section.choice(auth, &[("none", ())]);
-    let Some(address) = address.filter(|address| !address.value.ip().to_canonical().is_loopback()) else { return };
-    if section.has(auth) {
-        return;
+fn others_reach(address: &Located<SocketAddr>) -> bool {
+    !address.value.ip().to_canonical().is_loopback()
+}
+
+/// Whether `key` says that nobody is asked who they are. `none` is the only word there is; it is asked for even on loopback, so that it is known.
+fn lets_everyone_in(section: &mut Section<'_>, key: &str) -> bool {
+    section.choice(key, &[("none", ())]);
+    section.has(key)
+}
+
+/// `trusted_proxies`: addresses, or networks as `10.0.0.0/8`.
+fn proxies(section: &mut Section<'_>) -> Vec<IpNet> {
+    let mut proxies = Vec::new();
+    for proxy in section.strings("trusted_proxies").unwrap_or_default() {
+        let network = proxy.value.parse::<IpNet>().ok().or_else(|| proxy.value.parse::<IpAddr>().ok().map(IpNet::from));
+        match network {
+            Some(network) => proxies.push(network),
+            None => {
+                let message = format!("`trusted_proxies`: {} is neither an address nor a network", quoted(&proxy.value));
+                section.mistake(&proxy.at, message, Some("write one such as `127.0.0.1` or `10.0.0.0/8`".to_owned()));
+            }
+        }
     }
-    let message = format!(
-        "`{key}`: {} can be reached from other machines, and nobody would be asked who they are",
-        quoted(&address.value.to_string())
-    );
-    let remedy = format!("listen on loopback, behind a proxy that asks; or write `{auth} = \"none\"` beside it to let everyone in");
-    section.mistake(&address.at, message, Some(remedy));
+    proxies
 }
 
 fn check_filter(section: &Section<'_>, filter: &Located<String>) {

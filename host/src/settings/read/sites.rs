@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{catalogs, check_name, config};
+use super::{catalogs, check_name, config, users};
 use crate::capability::Grants;
 use crate::settings::limits::Limits;
 use crate::settings::location::{Located, Location};
 use crate::settings::report::quoted;
 use crate::settings::section::Section;
-use crate::settings::{Isolation, PluginConfig, PluginSettings, SiteSettings};
+use crate::settings::{Auth, Isolation, PluginConfig, PluginSettings, SiteSettings};
 
 /// The sites of all files, as far as they were read.
 #[derive(Default)]
@@ -37,6 +37,7 @@ impl Sites {
         }
         let hosts = self.read_hosts(section, name.as_ref());
         let catalogs = section.section("catalog").map(|mut catalogs| catalogs::read(&mut catalogs)).unwrap_or_default();
+        let access = users::read(section);
         let mut names = BTreeMap::new();
         let mut plugins = Vec::new();
         for mut plugin in section.sections("plugin") {
@@ -44,7 +45,7 @@ impl Sites {
             self.engines.extend(read.engines);
             plugins.extend(read.settings);
         }
-        self.settings.extend(name.map(|name| SiteSettings { name, hosts, catalogs, plugins }));
+        self.settings.extend(name.map(|name| SiteSettings { name, hosts, catalogs, access, plugins }));
     }
 
     fn read_hosts(&mut self, section: &mut Section<'_>, site: Option<&Located<String>>) -> Vec<String> {
@@ -121,6 +122,7 @@ fn read_plugin(section: &mut Section<'_>, names: &mut BTreeMap<String, Location>
     let source = section.required_string("source", "source = \"plugins/deployments.wasm\"").and_then(|source| read_source(section, source));
     let sha256 = section.string("sha256").and_then(|digest| read_sha256(section, &digest));
     let mount = section.required_string("mount", "mount = \"/\"").and_then(|mount| read_mount(section, mount));
+    let auth = section.choice("auth", &[("required", Auth::Required), ("optional", Auth::Optional), ("plugin", Auth::Plugin)]);
     let isolation =
         section.choice("isolation", &[("pooled", Isolation::Pooled), ("request", Isolation::Request)]).unwrap_or(Isolation::Pooled);
     let limits = section.section("limits").map(|mut limits| read_limits(&mut limits)).unwrap_or_default();
@@ -133,7 +135,7 @@ fn read_plugin(section: &mut Section<'_>, names: &mut BTreeMap<String, Location>
     let at = section.at();
     let settings = match (name, source, mount) {
         (Some(name), Some(source), Some(mount)) => {
-            Some(PluginSettings { name, source, sha256, mount, isolation, limits, grants, config, at })
+            Some(PluginSettings { name, source, sha256, mount, auth, isolation, limits, grants, config, at })
         }
         _ => None,
     };

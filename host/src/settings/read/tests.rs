@@ -11,6 +11,7 @@ use url::Url;
 
 mod any_input;
 mod mistakes;
+mod users;
 
 /// The configuration at the top of the repository.
 const DEFAULT: &str = include_str!("../../../../wharf.toml");
@@ -27,6 +28,7 @@ data_dir = "data"
 shutdown_grace_secs = 5
 log_format = "json"
 log_filter = "warn,wharf_host=debug"
+trusted_proxies = ["127.0.0.1", "10.0.0.0/8"]
 [engine.default]
 url = "unix:///run/docker.sock"
 [engine.far]
@@ -51,15 +53,25 @@ engine_index = "127.0.0.1:5099"
 [[site]]
 name = "plant-a"
 hosts = ["Plant-A.local", "[2001:db8::1]"]
+session_secs = 600
+trusted_origins = ["https://Console.plant-a.local"]
 [site.catalog.official]
 file = "catalogs/official.json"
 [site.catalog.ours]
 url = "http://catalogs.local/ours?format=json"
+[[site.user]]
+name = "ann"
+password_hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+roles = ["guest", "admin", "guest"]
+[[site.user]]
+name = "bob"
+password_hash = { secret_file = "secrets/bob" }
 [[site.plugin]]
 name = "deployments"
 source = "plugins/deployments.wasm"
 sha256 = "ABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD"
 mount = "/api/"
+auth = "plugin"
 isolation = "request"
 limits = { memory_mib = 128, queue = 0 }
 [site.plugin.config]
@@ -141,7 +153,7 @@ fn every_key_is_read() {
     assert_eq!(settings.registries["docker.io"].credentials, Some(config));
     assert_eq!(settings.registries["docker.io"].endpoint.as_ref().map(Url::as_str), Some("https://mirror.local/"));
     let ca_files: Vec<_> = settings.ca_files.iter().map(|file| format!("{} {}", file.value.display(), file.at)).collect();
-    assert_eq!(ca_files, ["ca.pem wharf.toml:19:11"]);
+    assert_eq!(ca_files, ["ca.pem wharf.toml:20:11"]);
     let hub = &settings.docker_hub;
     assert_eq!(
         (hub.search.as_slice(), hub.engine_index.as_deref()),
@@ -160,7 +172,7 @@ fn every_key_is_read() {
     assert_eq!(plugin.sha256.as_deref().unwrap(), "abcdef".repeat(10) + "abcd");
     assert_eq!((plugin.mount.value.as_str(), plugin.isolation), ("/api", Isolation::Request));
     assert_eq!((plugin.limits.memory_mib, plugin.limits.queue, plugin.limits.concurrency), (128, 0, 64));
-    assert_eq!(plugin.at.to_string(), "wharf.toml:40:1");
+    assert_eq!(plugin.at.to_string(), "wharf.toml:50:1");
 }
 
 #[test]
@@ -175,9 +187,9 @@ fn settings_of_a_plugin_become_json_in_the_order_of_the_file_and_without_the_sec
     let file = SecretSource::File("secrets/password".into());
     assert_eq!(secrets, [("password".to_owned(), file), ("token".to_owned(), SecretSource::Env("TOKEN".to_owned()))]);
     let places: Vec<_> = config.places.iter().map(|(pointer, at)| format!("{pointer} {}:{}", at.line, at.column)).collect();
-    let expected = [" 47:1", "/a~1b~0c 56:11", "/big 49:7", "/list 53:8", "/list/0 53:9", "/list/1 53:12", "/list/1/a 53:18"];
+    let expected = [" 58:1", "/a~1b~0c 67:11", "/big 60:7", "/list 64:8", "/list/0 64:9", "/list/1 64:12", "/list/1/a 64:18"];
     assert_eq!(places[..7], expected);
-    assert_eq!(places[7..], ["/network 48:11", "/on 51:6", "/password 54:12", "/ratio 50:9", "/since 52:9", "/token 55:9"]);
+    assert_eq!(places[7..], ["/network 59:11", "/on 62:6", "/password 65:12", "/ratio 61:9", "/since 63:9", "/token 66:9"]);
 }
 
 #[test]

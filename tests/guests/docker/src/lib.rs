@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_sdk::docker::{self, Container, Error};
 use wharf_sdk::docker::{containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove};
-use wharf_sdk::docker::{distribution_read, images_prune, images_pull, images_read, images_remove, networks_read};
+use wharf_sdk::docker::{distribution_read, images_build, images_prune, images_pull, images_read, images_remove, networks_read};
 use wharf_sdk::docker::{operations_cancel, operations_read, system_read, volumes_read};
 use wharf_sdk::{Description, Plugin, Request, Response, Router};
 
 struct Docker;
 
-const POWERS: [&str; 16] = [
+const POWERS: [&str; 17] = [
     "containers.read",
     "containers.env",
     "containers.logs",
@@ -21,6 +21,7 @@ const POWERS: [&str; 16] = [
     "containers.remove",
     "images.read",
     "images.pull",
+    "images.build",
     "images.remove",
     "images.prune",
     "distribution.read",
@@ -41,6 +42,8 @@ impl Plugin for Docker {
             .get("/log/{container}", |request: &Request| log(request))
             .get("/operations/{id}/lines", |request: &Request| watch(request, operations_read::ProgressFormat::JsonLines))
             .get("/operations/{id}/events", |request: &Request| watch(request, operations_read::ProgressFormat::ServerSentEvents))
+            .get("/operation-log/{id}", |request: &Request| operation_log(request))
+            .post("/build-with-body/{size}", build_with_body)
             .get("/denied-then-allowed", |_: &Request| denied_then_allowed())
             .get("/calls/{count}", calls)
             .post("/{function}", call)
@@ -58,6 +61,29 @@ struct Arguments {
     specification: Value,
     force: bool,
     volumes: bool,
+    /// Path and text of each.
+    files: Vec<(String, String)>,
+    /// The paths of those that can be run.
+    executable: Vec<String>,
+    build_labels: Vec<(String, String)>,
+    arguments: Vec<(String, String)>,
+}
+
+impl Arguments {
+    /// The files, with a Dockerfile among them, and what to build of them: an image that is called `names`.
+    fn build(&self) -> (Vec<images_build::ContextFile>, images_build::BuildOptions) {
+        let file = |(path, text): &(String, String)| {
+            let file = images_build::ContextFile::new(path, text.as_str());
+            if self.executable.contains(path) { file.executable() } else { file }
+        };
+        let options = images_build::BuildOptions {
+            dockerfile: "Dockerfile".to_owned(),
+            names: self.names.clone(),
+            labels: self.build_labels.clone(),
+            arguments: self.arguments.clone(),
+        };
+        (self.files.iter().map(file).collect(), options)
+    }
 }
 
 fn call(request: &Request) -> Response {
@@ -115,6 +141,10 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
             operations_read::get(&arguments.names).into_iter().map(|found| or_error(found, |found| operation_json(&found))).collect()
         }
         "operations-read.wait" => operation_json(&operations_read::wait(name)?),
+        "images-build.begin" => {
+            let (files, options) = arguments.build();
+            json!(images_build::begin(files, &options)?)
+        }
         "operations-cancel.cancel" => operations_cancel::cancel(name).map(|()| json!("done"))?,
         "networks-read.list" => networks_read::list()?.into_iter().map(|network| json!(network.name)).collect(),
         "volumes-read.list" => volumes_read::list()?.into_iter().map(|volume| json!(volume.name)).collect(),
@@ -169,6 +199,24 @@ fn log(request: &Request) -> Result<Response, Error> {
 
 fn watch(request: &Request, format: operations_read::ProgressFormat) -> Result<Response, Error> {
     Ok(Response::stream(operations_read::watch(&request.param("id"), format)?))
+}
+
+fn operation_log(request: &Request) -> Result<Response, Error> {
+    Ok(Response::stream(operations_read::log(&request.param("id"))?))
+}
+
+/// Builds an image, named by the query, with the request's body as the file `model`, whose length the path says, and waits for it: a body is there only as long as its request.
+fn build_with_body(request: &Request) -> Result<Response, Error> {
+    let size = request.param("size").parse().map_err(|_| Error::Invalid("no size".to_owned()))?;
+    let text = |name: &str| request.query().get(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+    let model = match request.take_stream() {
+        Some(stream) => images_build::ContextFile::streamed("model", size, stream),
+        // A small body arrives whole.
+        None => images_build::ContextFile { size, ..images_build::ContextFile::new("model", request.bytes().unwrap_or_default()) },
+    };
+    let options = images_build::BuildOptions { dockerfile: "Dockerfile".to_owned(), names: vec![text("name")], ..Default::default() };
+    let id = images_build::begin(vec![images_build::ContextFile::new("Dockerfile", text("dockerfile")), model], &options)?;
+    Ok(Response::json(&operation_json(&operations_read::wait(&id)?)))
 }
 
 fn denied_then_allowed() -> Response {

@@ -47,6 +47,7 @@ impl Plugin for Misbehave {
 }
 
 fn endless_loop() -> &'static str {
+    wharf_sdk::tracing::info!("began to loop");
     let mut turns: u64 = 0;
     loop {
         turns = black_box(turns.wrapping_add(1));

@@ -5,14 +5,15 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_sdk::registry::catalog_read::CatalogEntry;
-use wharf_sdk::registry::{Error, catalog_read, digests_read, hub_read, manifests_read, problem, references, tags_read};
+use wharf_sdk::registry::{Error, catalog_download, catalog_read, digests_read, hub_read, manifests_read, problem, references, tags_read};
 use wharf_sdk::{Description, Plugin, Request, Response, Router};
 
 struct Registry;
 
 impl Plugin for Registry {
     fn describe() -> Description {
-        Description::new().wants("registry", &["digests.read", "manifests.read", "tags.read", "hub.read", "catalog.read"])
+        Description::new()
+            .wants("registry", &["digests.read", "manifests.read", "tags.read", "hub.read", "catalog.read", "catalog.download"])
     }
 
     fn routes() -> Router {
@@ -30,6 +31,9 @@ struct Arguments {
     limit: u32,
     term: String,
     name: String,
+    catalog: String,
+    version: Option<String>,
+    blob: String,
 }
 
 fn call(request: &Request) -> Response {
@@ -72,6 +76,10 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
             let catalog = catalog_read::list(&arguments.name)?;
             let entry = |entry: CatalogEntry| json!([format!("{:?}", entry.kind), entry.name, entry.version, entry.title, entry.size]);
             json!({"entries": catalog.entries.into_iter().map(entry).collect::<Vec<_>>(), "skipped": catalog.skipped})
+        }
+        "catalog-download.begin" => {
+            let Arguments { catalog, name, version, blob, .. } = arguments;
+            json!(catalog_download::begin(catalog, name, version.as_deref(), blob)?)
         }
         _ => json!("no such function"),
     })

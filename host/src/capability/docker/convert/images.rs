@@ -27,6 +27,37 @@ struct ImageFields {
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct BaseFields {
+    id: String,
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    config: Option<BaseConfig>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BaseConfig {
+    #[serde(default)]
+    on_build: Option<Vec<String>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MarkedFields {
+    id: String,
+    #[serde(default)]
+    parent_id: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    labels: super::Labels,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct SummaryFields {
     id: String,
     #[serde(default)]
@@ -89,8 +120,7 @@ pub(in crate::capability::docker) fn image(body: &[u8]) -> Result<images_read::I
 
 /// What grants are decided on.
 pub(in crate::capability::docker) fn image_identity(image: &images_read::Image) -> Result<ImageIdentity, EngineError> {
-    let id = ImageId::parse(&image.id).ok_or_else(|| EngineError::Unintelligible(format!("`{}` is no image id", image.id)))?;
-    Ok(ImageIdentity { id, references: image.repo_tags.iter().chain(&image.repo_digests).cloned().collect() })
+    Ok(ImageIdentity { id: image_id(&image.id)?, references: image.repo_tags.iter().chain(&image.repo_digests).cloned().collect() })
 }
 
 /// The items of `GET /images/json`.
@@ -123,6 +153,49 @@ pub(in crate::capability::docker) fn pruned(body: &[u8]) -> Result<images_prune:
     let fields: PruneFields = parse(&text(body)?)?;
     let deleted = fields.images_deleted.unwrap_or_default().into_iter().filter_map(|item| item.deleted).collect();
     Ok(images_prune::Pruned { deleted, reclaimed: fields.space_reclaimed })
+}
+
+/// What a build needs to know of an image on which it builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::capability::docker) struct BaseIdentity {
+    pub(in crate::capability::docker) id: ImageId,
+    /// `os/architecture`.
+    pub(in crate::capability::docker) platform: String,
+    /// Whether it has instructions for what is built on it.
+    pub(in crate::capability::docker) has_triggers: bool,
+}
+
+/// The answer of `GET /images/{name}/json`, for a build on that image.
+pub(in crate::capability::docker) fn base_identity(body: &[u8]) -> Result<BaseIdentity, EngineError> {
+    let fields: BaseFields = parse(&text(body)?)?;
+    let id = image_id(&fields.id)?;
+    let triggers = fields.config.and_then(|config| config.on_build).unwrap_or_default();
+    Ok(BaseIdentity { id, platform: format!("{}/{}", fields.os, fields.architecture), has_triggers: !triggers.is_empty() })
+}
+
+/// An image that a build has made, or may have made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::capability::docker) struct MarkedImage {
+    pub(in crate::capability::docker) id: ImageId,
+    /// The image on which it stands; empty if there is none.
+    pub(in crate::capability::docker) parent: String,
+    /// `repository:tag`.
+    pub(in crate::capability::docker) names: Vec<String>,
+    pub(in crate::capability::docker) labels: Vec<(String, String)>,
+}
+
+/// The items of `GET /images/json`, for what a build has made.
+pub(in crate::capability::docker) fn marked_images(body: &[u8]) -> Result<Vec<MarkedImage>, EngineError> {
+    let items: Vec<MarkedFields> = parse(&text(body)?)?;
+    let image = |item: MarkedFields| {
+        let MarkedFields { id, parent_id, repo_tags, labels } = item;
+        Ok(MarkedImage { id: image_id(&id)?, parent: parent_id, names: named(repo_tags), labels: super::pairs(labels) })
+    };
+    items.into_iter().map(image).collect()
+}
+
+fn image_id(text: &str) -> Result<ImageId, EngineError> {
+    ImageId::parse(text).ok_or_else(|| EngineError::Unintelligible(format!("`{text}` is no image id")))
 }
 
 /// The answer of `GET /distribution/{name}/json`.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::error::of_operation;
-use crate::backend::operations::{Moment, Operation, Outcome};
+use crate::backend::operations::{Details, Moment, Operation, Outcome};
 use crate::bindings::wharf::docker::operations_read::{self, OperationState, ProgressFormat};
 
 /// What plugins read of an operation. Fields are added and never taken away.
@@ -17,9 +17,17 @@ struct OperationJson<'a> {
     began_ms: u64,
     ended_ms: Option<u64>,
     reason: Option<String>,
-    current: u64,
-    total: u64,
-    layers: Vec<LayerJson<'a>>,
+    #[serde(flatten)]
+    details: DetailsJson<'a>,
+}
+
+/// What operations of a kind have.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum DetailsJson<'a> {
+    Pull { current: u64, total: u64, layers: Vec<LayerJson<'a>> },
+    Build { image: Option<&'a str>, step: u32, steps: u32, instruction: &'a str },
+    Download { current: u64, total: Option<u64> },
 }
 
 #[derive(Serialize)]
@@ -41,7 +49,7 @@ pub(in crate::capability::docker) fn operation(operation: &Operation, moment: &M
     operations_read::Operation {
         id: operation.id.clone(),
         kind: operation.subject.kind.to_owned(),
-        subject: operation.subject.image.to_string(),
+        subject: operation.subject.object.to_string(),
         owned,
         state,
         percent: moment.percent,
@@ -63,12 +71,10 @@ pub(in crate::capability::docker) fn progress(operation: &Operation, moment: &Mo
 
 /// On one line: JSON escapes the line breaks of texts.
 fn json(operation: &Operation, moment: &Moment) -> String {
-    let (current, total) = moment.layers.bytes();
-    let layers = moment.layers.layers.iter();
     let document = OperationJson {
         id: &operation.id,
         kind: operation.subject.kind,
-        subject: operation.subject.image.to_string(),
+        subject: operation.subject.object.to_string(),
         state: moment.word(),
         percent: moment.percent,
         began_ms: moment.began_ms,
@@ -77,12 +83,24 @@ fn json(operation: &Operation, moment: &Moment) -> String {
             Some(Outcome::Failed(failure)) => Some(of_operation(failure).1),
             _ => None,
         },
-        current,
-        total,
-        layers: layers
-            .map(|layer| LayerJson { id: &layer.id, status: &layer.status, current: layer.current(), total: layer.total })
-            .collect(),
+        details: details(&moment.details),
     };
     // Numbers and texts, which cannot fail.
     serde_json::to_string(&document).unwrap_or_default()
+}
+
+fn details(details: &Details) -> DetailsJson<'_> {
+    match details {
+        Details::Pull(layers) => {
+            let (current, total) = layers.bytes();
+            let layers = layers.layers.iter();
+            let layers =
+                layers.map(|layer| LayerJson { id: &layer.id, status: &layer.status, current: layer.current(), total: layer.total });
+            DetailsJson::Pull { current, total, layers: layers.collect() }
+        }
+        Details::Build(build) => {
+            DetailsJson::Build { image: build.image.as_deref(), step: build.step, steps: build.steps, instruction: &build.instruction }
+        }
+        Details::Download(fetched) => DetailsJson::Download { current: fetched.current, total: fetched.total },
+    }
 }

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use super::super::convert::{ContainerDetails, ContainerIdentity};
-use super::super::policy::CreationMark;
-use super::super::reference::{ContainerName, ImageId, ImageReference};
+use super::super::policy::{BuildMark, CreationMark};
+use super::super::reference::{ContainerName, ImageId, ImageName, ImageReference};
 use crate::backend::engine::{ContainerId, Created};
 
 /// A container that the plugin may read, and the only way to what the engine says of it.
@@ -47,6 +47,10 @@ pub(super) enum ImageInUse {
 /// An image that the plugin may pull.
 #[derive(Debug, Clone)]
 pub(crate) struct PullableImage(pub(super) ImageReference);
+
+/// A name that the plugin may give to what it builds. It has a tag and no digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuildableName(pub(super) ImageReference);
 
 /// A name of an image that the plugin may take away. It has a tag or a digest, and not both.
 #[derive(Debug, Clone)]
@@ -106,18 +110,42 @@ impl RemovableContainer {
         mark.is_on(&container.labels).then(|| RemovableContainer(container.id.clone()))
     }
 
+    /// `container`, if a build that has `mark` runs in it, or ran.
+    pub(in crate::capability::docker) fn of_build(
+        mark: &BuildMark,
+        id: &ContainerId,
+        labels: &[(String, String)],
+    ) -> Option<RemovableContainer> {
+        mark.is_on(labels).then(|| RemovableContainer(id.clone()))
+    }
+
     pub(in crate::capability::docker) fn id(&self) -> &ContainerId {
         &self.0
     }
 }
 
 impl AllowedImage {
+    /// What the engine is asked for, to look it up.
+    pub(in crate::capability::docker) fn name(&self) -> ImageName {
+        match &self.0 {
+            ImageInUse::Reference(reference) => ImageName::Reference(reference.clone()),
+            ImageInUse::Id(id) => ImageName::Id(id.as_str().to_owned()),
+        }
+    }
+
     /// What the engine is told.
     pub(in crate::capability::docker) fn for_engine(&self) -> String {
         match &self.0 {
             ImageInUse::Reference(reference) => reference.familiar(),
             ImageInUse::Id(id) => id.as_str().to_owned(),
         }
+    }
+}
+
+impl BuildableName {
+    /// In full form.
+    pub(in crate::capability::docker) fn reference(&self) -> &ImageReference {
+        &self.0
     }
 }
 

@@ -1,5 +1,5 @@
-//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], [`images`], and [`operations`] with
-//! pulls.
+//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], [`images`], [`build`], and [`operations`]
+//! with pulls.
 //!
 //! A function is: `enter` (count, power), parse, look up, grant, `permitted` if it changes something, backend. Its failure becomes the plugin's word in one place, [`Failure::answer`].
 
@@ -14,6 +14,7 @@ use crate::backend::engine::EngineError;
 use crate::bindings::wharf::docker::types::{self, Error};
 use crate::bindings::wharf::docker::{networks_read, system_read, volumes_read};
 
+mod build;
 mod containers;
 mod create;
 mod images;

@@ -1,6 +1,6 @@
 //! Operations with a record: pulls, and looking at operations, watching and cancelling them.
 //!
-//! A plugin sees its own operations, and those of others on its engine about images that its grant covers. Any other looks like one that does not exist, and an id that was given away opens nothing.
+//! A plugin sees its own operations, those that concern no engine too, and those of others on its engine about images that its grant covers. Any other looks like one that does not exist, and an id that was given away opens nothing.
 
 use std::sync::Arc;
 
@@ -77,6 +77,13 @@ impl operations_read::Host for DockerCtxView<'_> {
         waited.map_err(|failure| failure.answer(self.call, FUNCTION))
     }
 
+    fn log(&mut self, id: String) -> Result<Resource<ByteStream>, Error> {
+        const FUNCTION: &str = "docker.operations-read.log";
+        let found = self.enter(FUNCTION, Power::OperationsRead).and_then(|()| self.room.operation(&id));
+        let operation = found.map_err(|failure| failure.answer(self.call, FUNCTION))?;
+        self.table.push(ByteStream::new(operation.said().map(Ok))).map_err(|error| Error::Internal(error.to_string()))
+    }
+
     fn watch(&mut self, id: String, format: ProgressFormat) -> Result<Resource<ByteStream>, Error> {
         const FUNCTION: &str = "docker.operations-read.watch";
         let found = self.enter(FUNCTION, Power::OperationsRead).and_then(|()| self.room.operation(&id));
@@ -96,7 +103,7 @@ impl operations_cancel::Host for DockerCtxView<'_> {
                 let remedy = "only the plugin that began it may cancel it".to_owned();
                 return Err(Denied { action: "cancel", object: format!("operation {id}"), remedy }.into());
             }
-            self.call.permitted(FUNCTION, &format!("{} of {}, operation {id}", operation.subject.kind, operation.subject.image));
+            self.call.permitted(FUNCTION, &format!("{} of {}, operation {id}", operation.subject.kind, operation.subject.object));
             operation.cancel();
             Ok(())
         });
@@ -128,7 +135,7 @@ impl DockerCtxView<'_> {
 impl DockerRoom {
     /// Whether the plugin may know of `operation`.
     fn sees(&self, operation: &Operation) -> bool {
-        let concerns = || operation.subject.engine == self.engine && self.grant.covers_image(&operation.subject.image);
+        let concerns = || operation.subject.image().is_some_and(|(image, engine)| *engine == self.engine && self.grant.covers_image(image));
         self.operations.owns(operation) || concerns()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Whatever gives a container a piece of the machine or of another container is denied unless the grant names it, and a few things that nobody needs through an API have no grant at
 //! all. Everything here is decided on the tree of [`super::specification`], whose every key is listed there; a key that is not looked at here limits or
-//! describes the container itself. Mounts are in [`mounts`], networks and ports in [`network`], and in [`bounds`] how much of what is allowed one container may ask for.
+//! describes the container itself. What a build may be is in [`build`]. Mounts are in [`mounts`], networks and ports in [`network`], and in [`bounds`] how much of what is allowed one container may ask for.
 //!
 //! **Names.** A container answers on its networks to its own name, to its `Aliases` and, from engine 25 on, to its `Hostname`, and the engine shares requests for one name out among
 //! all that answer to it. So where the grant narrows which containers there are for the plugin, these names are held against the same patterns as a container's own; otherwise a plugin for `web-*`
@@ -15,9 +15,14 @@
 //! and it replaces what a plugin puts there.
 
 mod bounds;
+mod build;
 mod logging;
 mod mounts;
 mod network;
+
+pub(super) use build::{
+    AllowedBuild, BUILD_LABEL, BuildContext, BuildMark, BuiltImage, ContextRefusal, check_arguments, check_labels, names as check_names,
+};
 
 use super::super::call::Denied;
 use super::grant::{AllowedImage, CreateGrant, DockerGrant, capability, security_option};

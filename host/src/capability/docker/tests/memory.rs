@@ -1,6 +1,7 @@
-//! An engine in memory.
+//! An engine in memory. Over 500 lines because it is one engine: every function of the backend, and what they do to each other.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,14 +10,19 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::backend::{Backend, Seen};
-use super::super::grant::{ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
-use super::super::policy::{AllowedCreate, CreationMark};
-use super::super::reference::{ContainerName, ImageName};
+use super::super::grant::{
+    BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage,
+};
+use super::super::policy::{AllowedBuild, AllowedCreate, BuildMark, BuiltImage, CreationMark};
+use super::super::reference::{ContainerName, ImageId, ImageName};
 use crate::backend::engine::{
-    ApiVersion, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal,
+    ApiVersion, BuildError, BuildObserver, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth,
+    Removal,
 };
 use crate::backend::registry::RegistryError;
 use crate::backend::stream::ByteStream;
+
+mod build;
 
 /// `web-1`, which runs.
 pub(super) const WEB: &str = "a1aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -46,7 +52,29 @@ pub(super) struct MemoryEngine {
     losing: Mutex<Option<Lost>>,
     /// The act that never ends.
     hanging: Mutex<Option<&'static str>>,
+    /// What was built.
+    built: Mutex<Vec<Built>>,
+    /// Which image has a name, of those that were given or taken.
+    image_names: Mutex<BTreeMap<String, String>>,
+    /// What a build whose client has gone will have made, and when.
+    late: Mutex<Option<(Instant, Built)>>,
+    /// What the context of the last build held.
+    context: Mutex<BTreeMap<String, String>>,
 }
+
+/// An image that was built.
+#[derive(Debug, Clone)]
+struct Built {
+    id: String,
+    parent: String,
+    /// The value of its label.
+    mark: String,
+}
+
+/// On which instructions are carried out with what is built on it.
+pub(super) const TRIGGERS: &str = "sha256:9999999999999999999999999999999999999999999999999999999999999999";
+/// The container that a build leaves that hangs.
+const BUILDER: &str = "f1ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
 
 /// What became of a create whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +106,12 @@ impl Default for MemoryEngine {
             failing: Mutex::default(),
             losing: Mutex::default(),
             hanging: Mutex::default(),
+            built: Mutex::default(),
+            image_names: Mutex::new(
+                [("redis:7", REDIS), ("triggers:1", TRIGGERS)].map(|(name, id)| (name.to_owned(), id.to_owned())).into(),
+            ),
+            late: Mutex::default(),
+            context: Mutex::default(),
         }
     }
 }
@@ -280,10 +314,15 @@ impl Backend for MemoryEngine {
 
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError> {
         self.ask()?;
-        if !REDIS.starts_with(&name.for_engine()) && name.for_engine() != "redis:7" {
-            return Err(EngineError::NotFound("no such image".to_owned()));
-        }
-        Ok(bytes(&json!({ "Id": REDIS, "RepoTags": ["redis:7"], "RepoDigests": null })))
+        let asked = name.for_engine();
+        let by_id = REDIS.starts_with(&asked).then(|| REDIS.to_owned());
+        let id = by_id.or_else(|| self.image_called(&asked)).ok_or_else(|| EngineError::NotFound("no such image".to_owned()))?;
+        let triggers = if id == TRIGGERS { json!(["RUN evil"]) } else { json!(null) };
+        let config = json!({ "OnBuild": triggers });
+        let (name, platform) = (if id == REDIS { "redis:7" } else { &asked }, ["linux", "amd64"]);
+        Ok(bytes(
+            &json!({ "Id": id, "RepoTags": [name], "RepoDigests": null, "Os": platform[0], "Architecture": platform[1], "Config": config }),
+        ))
     }
 
     async fn list_images(&self) -> Result<Bytes, EngineError> {
@@ -316,6 +355,50 @@ impl Backend for MemoryEngine {
             }
             _ => Err(EngineError::NotFound("no such image".to_owned())),
         }
+    }
+
+    async fn build(&self, build: AllowedBuild, observer: Arc<dyn BuildObserver>) -> Result<String, BuildError> {
+        self.carry_out(build, &*observer).await
+    }
+
+    async fn images_of_build(&self, mark: &BuildMark) -> Result<Bytes, EngineError> {
+        self.ask()?;
+        let names = self.image_names.lock().unwrap();
+        let names_of = |id: &str| -> Vec<String> { names.iter().filter(|(_, named)| *named == id).map(|(name, _)| name.clone()).collect() };
+        let mut built = self.built.lock().unwrap();
+        built.extend(self.late.lock().unwrap().take_if(|(at, _)| *at <= Instant::now()).map(|(_, image)| image));
+        let items = built.iter().filter(|built| mark.label() == format!("wharf.build={}", built.mark)).map(|built| {
+            json!({ "Id": built.id, "ParentId": built.parent, "RepoTags": names_of(&built.id), "Labels": { "wharf.build": built.mark } })
+        });
+        Ok(bytes(&items.collect()))
+    }
+
+    async fn name_image(&self, image: &ImageId, name: &BuildableName) -> Result<(), EngineError> {
+        let name = name.reference().familiar();
+        self.act("name", &name)?;
+        if self.failing.lock().unwrap().iter().any(|(act, ..)| *act == "name-second") && name.starts_with("second") {
+            return Err(EngineError::Failed { status: 500, reason: "no space".to_owned() });
+        }
+        self.image_names.lock().unwrap().insert(name, image.as_str().to_owned());
+        Ok(())
+    }
+
+    async fn unname_image(&self, name: &BuildableName) -> Result<(), EngineError> {
+        let name = name.reference().familiar();
+        self.act("unname", &name)?;
+        self.image_names.lock().unwrap().remove(&name);
+        Ok(())
+    }
+
+    async fn remove_built(&self, image: &BuiltImage) -> Result<(), EngineError> {
+        self.act("remove-built", "")?;
+        let id = image.id().as_str();
+        let mut built = self.built.lock().unwrap();
+        if built.iter().any(|built| built.parent == id) {
+            return Err(EngineError::Conflict("image has dependent child images".to_owned()));
+        }
+        built.retain(|built| built.id != id);
+        Ok(())
     }
 
     async fn prune_images(&self) -> Result<Bytes, EngineError> {

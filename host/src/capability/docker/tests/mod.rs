@@ -3,6 +3,7 @@
 //! The engine here knows the rules of a real one that matter to the room: names, ids and unique prefixes of ids find a container; a container that runs is not removed without force; a
 //! name is taken once. It writes down what changes it was asked for, so that a test can say that nothing was asked.
 
+mod builds;
 mod creates;
 mod functions;
 mod golden;
@@ -30,7 +31,7 @@ const SOCKET: &str = "/srv/engine/docker.sock";
 /// Every power, and nothing about which objects.
 const EVERYTHING: &str = r#"
 allow = ["containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-         "images.read", "images.pull", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel", "networks.read", "volumes.read", "system.read"]
+         "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel", "networks.read", "volumes.read", "system.read"]
 networks = ["lopco-network"]
 "#;
 

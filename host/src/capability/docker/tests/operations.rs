@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::builds;
 use super::functions::{call, check_same, web_only, word};
 use super::{EVERYTHING, Plugin, SOCKET, owner};
 use crate::backend::engine::{EngineAddress, EngineError};
@@ -14,13 +15,16 @@ use crate::bindings::wharf::docker::types::Error;
 use crate::bindings::wharf::docker::{images_pull, operations_cancel, operations_read};
 
 /// Every function about operations, with whose it is about.
-pub(super) const OPERATIONS: [(&str, &str); 10] = [
+pub(super) const OPERATIONS: [(&str, &str); 13] = [
     ("images-pull.begin", ""),
+    ("images-build.begin", ""),
     ("operations-read.list", ""),
     ("operations-read.get", "own"),
     ("operations-read.get", "another's"),
     ("operations-read.wait", "own"),
     ("operations-read.wait", "another's"),
+    ("operations-read.log", "own"),
+    ("operations-read.log", "another's"),
     ("operations-read.watch", "own"),
     ("operations-read.watch", "another's"),
     ("operations-cancel.cancel", "own"),
@@ -44,9 +48,13 @@ fn another() -> Owner {
 
 /// Calls a function about the operation `id`.
 async fn about(plugin: &mut Plugin, function: &str, id: &str) -> Result<(), Error> {
+    if function == "images-build.begin" {
+        return builds::begin(plugin, "FROM redis:7", &["redis:7"]).await.map(drop);
+    }
     let mut docker = plugin.docker();
     match function {
         "images-pull.begin" => images_pull::Host::begin(&mut docker, "redis:7".to_owned()).await.map(drop),
+        "operations-read.log" => operations_read::Host::log(&mut docker, id.to_owned()).map(drop),
         "operations-read.list" => operations_read::Host::list(&mut docker).map(drop),
         "operations-read.get" => operations_read::Host::get(&mut docker, vec![id.to_owned()]).remove(0).map(drop),
         "operations-read.wait" => operations_read::Host::wait(&mut docker, id.to_owned()).await.map(drop),
@@ -123,7 +131,7 @@ async fn an_operation_of_another_is_seen_where_it_concerns_an_image_of_the_grant
         let shown: Vec<_> = listed.iter().map(|operation| (operation.id.as_str(), operation.owned)).collect();
         assert_eq!(shown, if seen { vec![(id.as_str(), owned)] } else { Vec::new() }, "{socket} {image}");
         let expected = if seen { "ok" } else { "not-found" };
-        for function in ["operations-read.get", "operations-read.wait", "operations-read.watch"] {
+        for function in ["operations-read.get", "operations-read.wait", "operations-read.log", "operations-read.watch"] {
             check_same(&format!("{function} {socket} {image}"), word(&about(&mut plugin, function, &id).await), expected);
         }
         let expected = if owned {

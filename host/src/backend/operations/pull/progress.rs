@@ -15,7 +15,7 @@ const MAX_LAYERS: usize = 128;
 
 /// How far a pull is. Written by the one pull, and read by all who wait for it.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub(crate) struct PullProgress {
     layers: Mutex<Layers>,
     changed: watch::Sender<()>,
 }
@@ -63,7 +63,7 @@ impl Step {
     }
 }
 
-impl Progress {
+impl PullProgress {
     /// Takes notice of `line`.
     pub(crate) fn take(&self, line: PullLine) {
         self.layers().take(line);
@@ -172,7 +172,7 @@ mod tests {
     /// Each line, and the percentage after it.
     #[track_caller]
     fn check(lines: &[(&str, Option<u8>)]) -> Layers {
-        let progress = Progress::default();
+        let progress = PullProgress::default();
         for (text, percent) in lines {
             progress.take(line(text));
             assert_eq!(progress.now().percent, *percent, "{text}");
@@ -245,7 +245,7 @@ mod tests {
     fn sizes_that_no_registry_has_do_no_harm() {
         let most = u64::MAX;
         check(&[(&format!("a Downloading {most}/{most}"), Some(50)), (&format!("b Downloading {most}/{most}"), Some(50))]);
-        let progress = Progress::default();
+        let progress = PullProgress::default();
         for number in 0..1000 {
             progress.take(line(&format!("{number} Downloading 1/2")));
         }

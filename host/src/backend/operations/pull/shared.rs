@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 
-use super::progress::Progress;
+use super::progress::PullProgress;
 use crate::backend::engine::{EngineAddress, EngineError, RegistryAuth};
 
 type Done = Result<(), EngineError>;
@@ -27,7 +27,7 @@ pub(super) struct Key {
 
 /// The pulls under way.
 #[derive(Clone, Default)]
-pub(super) struct SharedPulls(Arc<Pulls>);
+pub(in crate::backend::operations) struct SharedPulls(Arc<Pulls>);
 
 #[derive(Default)]
 struct Pulls {
@@ -39,27 +39,27 @@ struct Entry {
     /// No other entry has it.
     number: u64,
     work: WeakShared<BoxFuture<'static, Done>>,
-    progress: Arc<Progress>,
+    progress: Arc<PullProgress>,
 }
 
 /// A pull that somebody waits for.
 pub(super) struct Joined {
     pub(super) work: Work,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<PullProgress>,
     /// Whether it was begun now.
     pub(super) began: bool,
 }
 
 impl SharedPulls {
     /// The pull of `key` that is under way, or the one that `begin` makes.
-    pub(super) fn join(&self, key: Key, begin: impl FnOnce(Arc<Progress>) -> BoxFuture<'static, Done>) -> Joined {
+    pub(super) fn join(&self, key: Key, begin: impl FnOnce(Arc<PullProgress>) -> BoxFuture<'static, Done>) -> Joined {
         let mut entries = self.entries();
         if let Some(entry) = entries.get(&key)
             && let Some(work) = entry.work.upgrade()
         {
             return Joined { work, progress: Arc::clone(&entry.progress), began: false };
         }
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(PullProgress::default());
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let listed = Listed { pulls: self.clone(), key: key.clone(), number };
         let pulled = begin(Arc::clone(&progress));
@@ -82,7 +82,7 @@ impl SharedPulls {
 
     /// How many are under way.
     #[cfg(test)]
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::backend::operations) fn count(&self) -> usize {
         self.entries().len()
     }
 }
