@@ -1,4 +1,4 @@
-//! `DELETE local/{type}/{name}`: removes an image under all of its tags, or under one.
+//! `DELETE local/{type}/{name}`: removes an image under all of its tags, or under one; or a stored template.
 //!
 //! Each tag is removed by itself and never forced, so that an image with names of other repositories keeps these, and one that a container uses stays.
 
@@ -10,6 +10,7 @@ use wharf_sdk::tracing::info;
 use crate::failure::Failure;
 use crate::local::Local;
 use crate::path::{Kind, Named};
+use crate::templates;
 
 /// Removes the image `name`. Where there is none, and `tagged` (the same path read as a name and a tag) is there, that one tag is removed.
 pub(crate) fn delete(repository: &str, kind: &str, name: &str, tagged: Option<Named>) -> Result<Response, Failure> {
@@ -17,11 +18,10 @@ pub(crate) fn delete(repository: &str, kind: &str, name: &str, tagged: Option<Na
         return Err(Failure::Malformed(format!("cannot delete from `{repository}`: expected `local`")));
     }
     let kind = Kind::parse(kind)?;
-    let references = match kind {
-        Kind::Docker => references(name, tagged)?,
-        Kind::Lxc => return Err(Failure::NoImage(name.to_owned())),
-    };
-    remove(&references, name)?;
+    match kind {
+        Kind::Docker => remove(&references(name, tagged)?, name)?,
+        Kind::Lxc => templates::delete(name, tagged.as_ref())?,
+    }
     Ok(Response::json(&json!({"action": "delete", "name": name, "state": "success", "type": kind.word()})))
 }
 

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use wharf_sdk::docker::{Error, images_pull};
 use wharf_sdk::reference::familiar;
-use wharf_sdk::registry::references;
+use wharf_sdk::registry::{catalog_download, references};
 use wharf_sdk::tracing::{info, warn};
 use wharf_sdk::{Request, Response};
 
@@ -13,6 +13,7 @@ use crate::catalog;
 use crate::failure::Failure;
 use crate::local::{Downloads, Local};
 use crate::path::{Kind, Named};
+use crate::templates::{Templates, blob_name};
 
 /// `GET /api/v1/image/downloadstatus`.
 pub(crate) fn status(_: &Request) -> Result<Response, Failure> {
@@ -31,10 +32,7 @@ pub(crate) fn download(request: &Request, repository: &str, kind: &str, image: &
     let description = description(request)?;
     match (kind, repository) {
         (Kind::Docker, _) => begin(repository, image, &description)?,
-        (Kind::Lxc, "qnap") => {
-            catalog::template(&image.name)?;
-            return Err(Failure::Unavailable("this host has no storage for templates".to_owned()));
-        }
+        (Kind::Lxc, "qnap") => begin_template(image, &description)?,
         (Kind::Lxc, _) => return Err(Failure::NoImage(image.name.clone())),
     }
     Ok(Response::json(&json!({})))
@@ -69,5 +67,27 @@ fn begin(repository: &str, image: &Named, description: &Map<String, Value>) -> R
     })?;
     let (location, description) = (text("location"), text("description"));
     info!(repository, name, tag, operation, location, description, "began to download an image");
+    Ok(())
+}
+
+/// Has the host fetch the archive that the catalogue names for a template.
+fn begin_template(wanted: &Named, description: &Map<String, Value>) -> Result<(), Failure> {
+    let template = catalog::template(wanted)?;
+    let (repository, name, version) = (catalog::QNAP, template.name.as_str(), template.version.as_str());
+    if Downloads::read().map_err(|error| Failure::of_engine(error, name))?.has_template(name, version) {
+        warn!(repository, name, version, "this template is being downloaded already");
+        return Ok(());
+    }
+    if Templates::read()?.has(name) {
+        warn!(repository, name, version, "a template of this name is here already, and is downloaded anew");
+    }
+    let begun = catalog_download::begin(repository, name, Some(version), &blob_name(name));
+    let operation = begun.map_err(|error| match error {
+        Error::Conflict(reason) => Failure::InUse(reason),
+        error => Failure::of_remote(error, name),
+    })?;
+    let text = |key| description.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (location, description) = (text("location"), text("description"));
+    info!(repository, name, version, operation, location, description, "began to download a template");
     Ok(())
 }

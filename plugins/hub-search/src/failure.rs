@@ -8,6 +8,15 @@ use wharf_sdk::{BodyError, IntoResponse, Response};
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    /// The site has users, and this request is of none.
+    #[error("not logged in")]
+    NotLoggedIn,
+    /// There is no such user, or the password is another.
+    #[error("wrong user name or password")]
+    WrongPassword,
+    /// Too many logins have failed.
+    #[error("too many logins have failed: try again later")]
+    TooManyLogins,
     /// The request breaks a rule of this API.
     #[error("{0}")]
     Malformed(String),
@@ -20,7 +29,7 @@ pub(crate) enum Failure {
     /// The operator does not allow this image.
     #[error("not allowed here: {0}")]
     NotAllowed(String),
-    /// Something uses the image; the text is the engine's.
+    /// Something uses the image, in the engine's words, or another version of it is being downloaded.
     #[error("{0}")]
     InUse(String),
     /// Docker Hub, a registry, a catalogue or the engine cannot be asked now.
@@ -65,6 +74,24 @@ impl Failure {
         }
     }
 
+    /// A failure of the host to find out who asks.
+    pub(crate) fn of_identity(error: Error) -> Failure {
+        match error {
+            Error::Timeout => Failure::Unavailable("who asks cannot be found out in time".to_owned()),
+            Error::Unavailable(reason) => Failure::Unavailable(reason),
+            other => Failure::Internal(format!("who asks cannot be found out: {other}")),
+        }
+    }
+
+    /// A failure of the place where templates are stored.
+    pub(crate) fn of_storage(error: Error) -> Failure {
+        match error {
+            Error::Timeout => Failure::Unavailable("the stored templates cannot be read in time".to_owned()),
+            Error::Unavailable(reason) => Failure::Unavailable(reason),
+            other => Failure::Internal(format!("the stored templates cannot be read: {other}")),
+        }
+    }
+
     /// As [`Failure::of_remote`] for an image of Docker Hub, which says of a repository that does not exist that it wants other credentials.
     pub(crate) fn of_docker_hub(error: Error, image: &str) -> Failure {
         match registry::problem(&error) {
@@ -81,10 +108,12 @@ impl Failure {
     fn status(&self) -> u16 {
         match self {
             Failure::Malformed(_) => 400,
+            Failure::NotLoggedIn | Failure::WrongPassword => 401,
             Failure::NotAllowed(_) => 403,
             Failure::NoPath(_) | Failure::NoImage(_) => 404,
             Failure::InUse(_) => 409,
             Failure::TooLarge => 413,
+            Failure::TooManyLogins => 429,
             Failure::Internal(_) => 500,
             Failure::Unavailable(_) => 503,
             Failure::Timeout => 504,
@@ -112,6 +141,7 @@ impl IntoResponse for Failure {
             500.. => error!(error = %self, status, "failed to serve a request"),
             _ => debug!(error = %self, status, "refused a request"),
         }
-        envelope(status, &self.to_string())
+        let response = envelope(status, &self.to_string());
+        if status == 401 { response.header("www-authenticate", "Bearer realm=\"api\"") } else { response }
     }
 }

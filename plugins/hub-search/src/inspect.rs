@@ -1,4 +1,4 @@
-//! `…/inspect` and `…/remote_inspect`: all that is known of one image.
+//! `…/inspect` and `…/remote_inspect`: all that is known of one image. Of templates see [`templates`](crate::templates).
 
 use serde_json::{Value, json};
 use wharf_sdk::Response;

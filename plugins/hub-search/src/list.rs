@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::local::{Downloads, Local};
 use crate::path::Kind;
 use crate::search;
+use crate::templates::{self, Templates};
 
 /// Where images come from.
 #[derive(Debug, Clone, Copy)]
@@ -71,9 +72,10 @@ impl Filter<'_> {
     }
 }
 
-/// What of `local` and of Docker Hub is here or on its way.
+/// What is here or on its way.
 pub(crate) struct Here {
     pub(crate) local: Local,
+    pub(crate) templates: Templates,
     pub(crate) downloads: Downloads,
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn list(request: &Request) -> Result<Response, Failure> {
     };
     let filter = Filter { text: &text, kind };
     let results = match category {
-        Category::Local => local(&filter, &here()?),
+        Category::Local => local(&filter)?,
         Category::Qnap => catalog::qnap(&filter)?,
         Category::Official => catalog::official(&filter)?,
         Category::DockerHub => search::docker_hub(&filter)?,
@@ -101,10 +103,16 @@ pub(crate) fn list(request: &Request) -> Result<Response, Failure> {
     }))
 }
 
-/// Asks what is here.
-pub(crate) fn here() -> Result<Here, Failure> {
-    let of_engine = |error| Failure::of_engine(error, "");
-    Ok(Here { local: Local::read().map_err(of_engine)?, downloads: Downloads::read().map_err(of_engine)? })
+impl Here {
+    /// Asks what is here, of images or templates or both. Of what is not asked for nothing is.
+    pub(crate) fn read(images: bool, templates: bool) -> Result<Here, Failure> {
+        let of_engine = |error| Failure::of_engine(error, "");
+        Ok(Here {
+            local: if images { Local::read().map_err(of_engine)? } else { Local::default() },
+            templates: if templates { Templates::read()? } else { Templates::default() },
+            downloads: Downloads::read().map_err(of_engine)?,
+        })
+    }
 }
 
 /// One repository of the engine. `tags` and `size` stand side by side.
@@ -122,14 +130,14 @@ struct LocalImage<'a> {
     r#type: &'static str,
 }
 
-/// The repositories that the engine holds, sorted by name.
-fn local(filter: &Filter<'_>, here: &Here) -> Vec<Value> {
-    if !filter.takes(Kind::Docker) {
-        return Vec::new();
-    }
+/// The templates that are stored, and then the repositories that the engine holds, each sorted by name.
+fn local(filter: &Filter<'_>) -> Result<Vec<Value>, Failure> {
+    let here = Here::read(filter.takes(Kind::Docker), filter.takes(Kind::Lxc))?;
+    let mut images = templates::local(filter, &here);
     let downloading = here.downloads.repositories();
     let image = |(name, tags)| entry(&local_image(name, tags, downloading.contains(name)));
-    here.local.repositories().filter(|(name, _)| filter.finds(&[name])).map(image).collect()
+    images.extend(here.local.repositories().filter(|(name, _)| filter.finds(&[name])).map(image));
+    Ok(images)
 }
 
 fn local_image<'a>(name: &'a str, tags: &'a std::collections::BTreeMap<String, u64>, downloading: bool) -> LocalImage<'a> {

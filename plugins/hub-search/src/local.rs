@@ -1,12 +1,15 @@
-//! What the engine holds, and what is being downloaded, at this moment.
+//! What the engine holds, and what is being downloaded, at this moment. Of stored templates see [`templates`](crate::templates).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wharf_sdk::docker::operations_read;
+use wharf_sdk::docker::operations_read::{self, Operation};
 use wharf_sdk::docker::{Error, images_read};
 use wharf_sdk::reference::{familiar, split};
 
+use crate::catalog::QNAP;
+
 /// The tagged images of the engine, by repository as people write it; each tag with its size in bytes.
+#[derive(Default)]
 pub(crate) struct Local(BTreeMap<String, BTreeMap<String, u64>>);
 
 impl Local {
@@ -42,30 +45,64 @@ impl Local {
     }
 }
 
-/// The pulls under way, whoever began them: by reference as people write it, with the percent that is done.
-pub(crate) struct Downloads(BTreeMap<String, Option<u8>>);
+/// What is under way, with the percent that is done.
+#[derive(Default)]
+pub(crate) struct Downloads {
+    /// Pulls, whoever began them: by reference as people write it.
+    images: BTreeMap<String, Option<u8>>,
+    /// Templates by name, each with its version.
+    templates: BTreeMap<String, (String, Option<u8>)>,
+}
 
 impl Downloads {
     pub(crate) fn read() -> Result<Downloads, Error> {
-        let mut downloads: BTreeMap<String, Option<u8>> = BTreeMap::new();
-        for pull in operations_read::list()?.iter().filter(|operation| operation.kind == "pull" && operation.is_running()) {
-            let percent = downloads.entry(familiar(&pull.subject).to_owned()).or_default();
-            *percent = pull.percent.max(*percent);
+        let mut downloads = Downloads::default();
+        for operation in operations_read::list()?.iter().filter(|operation| operation.is_running()) {
+            match operation.kind.as_str() {
+                "pull" => {
+                    let percent = downloads.images.entry(familiar(&operation.subject).to_owned()).or_default();
+                    *percent = operation.percent.max(*percent);
+                }
+                "download" if operation.owned => downloads.templates.extend(template(operation)),
+                _ => {}
+            }
         }
-        Ok(Downloads(downloads))
+        Ok(downloads)
     }
 
-    /// Each download: the repository, and the percent.
+    /// Each download, templates first: the repository or the template's name, and the percent.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&str, Option<u8>)> {
-        self.0.iter().map(|(reference, percent)| (split(reference).0, *percent))
+        let templates = self.templates.iter().map(|(name, (_, percent))| (name.as_str(), *percent));
+        templates.chain(self.images())
+    }
+
+    /// Each pull: the repository, and the percent.
+    fn images(&self) -> impl Iterator<Item = (&str, Option<u8>)> {
+        self.images.iter().map(|(reference, percent)| (split(reference).0, *percent))
     }
 
     /// The repositories of which something is being downloaded.
     pub(crate) fn repositories(&self) -> BTreeSet<&str> {
-        self.each().map(|(repository, _)| repository).collect()
+        self.images().map(|(repository, _)| repository).collect()
     }
 
     pub(crate) fn has(&self, reference: &str) -> bool {
-        self.0.contains_key(familiar(reference))
+        self.images.contains_key(familiar(reference))
     }
+
+    /// Whether this version of a template is being downloaded.
+    pub(crate) fn has_template(&self, name: &str, version: &str) -> bool {
+        self.templates.get(name).is_some_and(|(downloading, _)| downloading == version)
+    }
+
+    /// Whether any version of a template is being downloaded.
+    pub(crate) fn has_template_of(&self, name: &str) -> bool {
+        self.templates.contains_key(name)
+    }
+}
+
+/// The template that `operation` downloads, with its version and the percent: its subject is `catalogue/name:version`.
+fn template(operation: &Operation) -> Option<(String, (String, Option<u8>))> {
+    let (name, version) = operation.subject.strip_prefix(QNAP)?.strip_prefix('/')?.split_once(':')?;
+    Some((name.to_owned(), (version.to_owned(), operation.percent)))
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use wharf_sdk::{Request, Response, percent_decode};
 
 use crate::failure::Failure;
-use crate::{delete as deletion, download, inspect, tags};
+use crate::{delete as deletion, download, inspect, tags, templates};
 
 /// A type of image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn no_path(request: &Request) -> Failure {
     Failure::NoPath(request.path().to_owned())
 }
 
-/// `GET docker/{name}/{tag}/inspect`, `…/remote_inspect` and `dockerhub/docker/{is_official}/{name}/tags`.
+/// `GET {type}/{name}/{tag}/inspect`, `…/remote_inspect` and `dockerhub/docker/{is_official}/{name}/tags`.
 pub(crate) fn get(request: &Request) -> Result<Response, Failure> {
     let path = segments(request);
     let path: Vec<&str> = path.iter().map(|segment| &**segment).collect();
@@ -78,7 +78,8 @@ pub(crate) fn get(request: &Request) -> Result<Response, Failure> {
         [kind, rest @ .., verb @ ("inspect" | "remote_inspect")] => {
             let image = named(rest).ok_or_else(|| no_path(request))?;
             match (Kind::parse(kind)?, *verb) {
-                (Kind::Lxc, _) => Err(Failure::Malformed("only images of type `docker` can be inspected".to_owned())),
+                (Kind::Lxc, "inspect") => templates::inspect(&image),
+                (Kind::Lxc, _) => Err(Failure::Malformed("only images of type `docker` can be inspected at their registry".to_owned())),
                 (Kind::Docker, "inspect") => inspect::local(&image),
                 (Kind::Docker, _) => inspect::remote(&image),
             }

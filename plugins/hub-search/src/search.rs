@@ -5,7 +5,7 @@ use serde_json::Value;
 use wharf_sdk::registry::hub_read::{self, HubRepository};
 
 use crate::failure::Failure;
-use crate::list::{Filter, entry, here};
+use crate::list::{Filter, Here, entry};
 use crate::path::Kind;
 
 /// The most results of one search. No provider of the host gives more in one answer.
@@ -35,7 +35,7 @@ pub(crate) fn docker_hub(filter: &Filter<'_>) -> Result<Vec<Value>, Failure> {
     let found = hub_read::search(term, LIMIT).map_err(|error| Failure::of_remote(error, term))?;
     let mut repositories = found.repositories;
     repositories.sort_by_key(|repository| std::cmp::Reverse(repository.stars));
-    let here = here()?;
+    let here = Here::read(true, false)?;
     let downloading = here.downloads.repositories();
     let found = |repository: &HubRepository| {
         entry(&Found {

@@ -8,9 +8,11 @@ use wharf_sdk::registry::hub_read::HubRepository;
 
 use crate::HubSearch;
 
+mod account;
 mod changing;
 mod lists;
 mod reading;
+mod templates;
 
 fn send(request: RequestBuilder) -> Answer {
     fake::call::<HubSearch>(request)

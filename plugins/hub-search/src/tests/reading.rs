@@ -82,7 +82,7 @@ fn paths_that_lead_nowhere_are_named() {
     }
     check_failure(fake::get("/api/v1/container"), 404, "Path not found: /api/v1/container");
     check_failure(fake::get("/api/v1/image/vm/redis/7/inspect"), 400, "unknown image type `vm`");
-    check_failure(fake::get("/api/v1/image/lxc/ubuntu/7/inspect"), 400, "only images of type `docker`");
+    check_failure(fake::get("/api/v1/image/lxc/ubuntu/7/remote_inspect"), 400, "only images of type `docker`");
     check_failure(fake::post("/api/v1/image/dockerhub/docker/redis/download"), 404, "Path not found");
     check_failure(fake::put("/api/v1/image"), 405, "Method Not Allowed");
 }
