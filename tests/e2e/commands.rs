@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wharf_tests::guests::MISBEHAVE;
-use wharf_tests::plugins::{DEPLOYMENTS, HUB_SEARCH};
+use wharf_tests::plugins::{DEPLOYMENTS, HUB_SEARCH, IMAGE_CATALOG, MODEL_IMAGES};
 
 use crate::site::host;
 
@@ -34,7 +34,8 @@ fn check(configuration: &str) -> Checked {
 /// The configuration that a clone has, with the plugins that were built for the tests.
 fn default_configuration() -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wharf.toml")).unwrap();
-    let components = [("deployments", DEPLOYMENTS), ("hub-search", HUB_SEARCH)];
+    let components =
+        [("deployments", DEPLOYMENTS), ("hub-search", HUB_SEARCH), ("image-catalog", IMAGE_CATALOG), ("model-images", MODEL_IMAGES)];
     let of_tests = components.iter().fold(text, |text, (name, component)| {
         let built = format!("target/wharf/plugins/{name}.wasm");
         assert!(text.contains(&built), "{built}");
@@ -51,6 +52,8 @@ fn the_default_configuration_is_checked_and_found_well() {
         "site local (every other host)",
         "  plugin deployments at /: deployments 0.1.0 (sha256 ",
         "  plugin hub-search at /: hub-search 0.1.0 (sha256 ",
+        "  plugin image-catalog at /: image-catalog 0.1.0 (sha256 ",
+        "  plugin model-images at /ebonite: model-images 0.1.0 (sha256 ",
         "wharf.toml: all is well",
     ] {
         assert!(out.lines().any(|found| found.starts_with(line)), "no `{line}` in\n{out}");
@@ -63,7 +66,7 @@ fn the_default_configuration_is_checked_and_found_well() {
 
 #[test]
 fn a_missing_grant_is_one_mistake_of_a_configuration_that_can_be_read() {
-    let configuration = default_configuration().replace("    \"containers.remove\",\n", "");
+    let configuration = default_configuration().replacen("    \"containers.remove\",\n", "", 1);
     let Checked { code, out, error } = check(&configuration);
     assert_eq!((code, error.as_str()), (Some(1), ""), "{out}");
     let line = 1 + configuration.lines().position(|line| line == "[[site.plugin]]").unwrap();

@@ -8,7 +8,7 @@ use crate::site::{NETWORK, SCRIPT, SERVER, Site, VOLUME, check_empty, eventually
 /// Deployed, found in every way, reached, read, stopped, started, deleted.
 pub fn adapter(site: &Site) {
     let port = free_port();
-    let script = "echo first; sleep 2; echo second >&2; exec serve";
+    let script = "echo first; sleep 2; echo second >&2; sleep 1; exec serve";
     let mut body = scripted("protocol-adapter", "adapter", script);
     body["configs"]["CONF_LOGGER_LEVEL"] = json!("debug");
     body["configs"]["FORMULA"] = json!("a=b=c");

@@ -195,7 +195,7 @@ mount = "{mount}"
 [site.plugin.grants.docker]
 allow = [
     "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-    "images.read", "images.pull", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
+    "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
     "networks.read", "volumes.read", "system.read",
 ]
 networks = ["{NETWORK}"]

@@ -97,7 +97,11 @@ mount = "/"
 [site.plugin.grants.docker]
 allow = ["images.read", "images.pull", "images.remove", "operations.read"]
 [site.plugin.grants.registry]
-allow = ["manifests.read", "hub.read", "catalog.read"]
+allow = ["manifests.read", "hub.read", "catalog.read", "catalog.download"]
+[site.plugin.grants.storage]
+allow = ["blobs"]
+[site.plugin.grants.identity]
+allow = ["principal", "sessions"]
 "#,
         engine = engine.url(),
         hub = hub.url(),

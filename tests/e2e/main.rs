@@ -4,6 +4,8 @@
 //! followed it). The modules are not called by versions, which are not ours to choose; each engine says its own when it starts. Those that only add and remove containers of their own share one
 //! engine and one host for each version; those that stop an engine or a host have their own.
 
+mod blobs;
+mod builds;
 mod commands;
 mod deployments;
 mod docker;
@@ -11,13 +13,19 @@ mod docker_hub;
 mod engine_away;
 mod engine_images;
 mod hub_search;
+mod hub_search_alone;
+mod identity;
+mod image_catalog;
 mod images;
 mod logs;
 mod many;
+mod model_images;
 mod pulls;
 mod refusals;
 mod registry;
 mod site;
+mod small_disk;
+mod storage;
 
 /// One test for each story on each engine.
 macro_rules! on_both_engines {
@@ -60,6 +68,9 @@ on_both_engines! {
         crate::pulls::outlives as a_pull_outlives_its_request_and_its_plugins_generation,
         crate::pulls::broken_inside as a_pull_that_breaks_inside_its_stream_has_failed;
     own:
+        crate::builds::built as an_image_is_built_as_its_dockerfile_says,
+        crate::builds::failed as a_build_that_fails_leaves_nothing_and_says_where,
+        crate::builds::cancelled as a_build_that_is_cancelled_leaves_nothing,
         crate::engine_away::away_and_back as an_engine_goes_away_and_comes_back,
         crate::engine_away::hanging as an_engine_hangs_and_goes_on,
         crate::engine_away::stopped_while_deploying as a_host_is_stopped_while_it_deploys;

@@ -99,7 +99,7 @@ fn of<'a>(asked: &'a Asked, kind: &str) -> Option<&'a str> {
 
 /// A host with a component that may ask every registry, with `tables` of registries.
 fn asking(tables: &str) -> Wharf {
-    let allow = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\"]";
+    let allow = "allow = [\"digests.read\", \"manifests.read\", \"tags.read\", \"hub.read\", \"catalog.read\", \"catalog.download\"]";
     let plugin =
         format!("[[site.plugin]]\nname = \"asking\"\nsource = \"{REGISTRY}\"\nmount = \"/\"\n[site.plugin.grants.registry]\n{allow}\n");
     host(&format!("{tables}\n[[site]]\nname = \"plant-a\"\n{plugin}"))
