@@ -16,9 +16,18 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// A cargo command at the root.
+///
+/// What cargo has told us of our own package is not passed on. Build scripts ask to be run again when it changes (`ring`'s does), and everything above them would be compiled anew each time that a build by
+/// `cargo xtask` follows one by hand.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(environment("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

@@ -9,6 +9,8 @@ mod bench;
 mod cargo;
 mod configuration;
 mod engine;
+mod fuzz;
+mod kill;
 mod lock;
 mod packages;
 mod run;
@@ -47,6 +49,21 @@ enum Command {
     Prepare(TestArguments),
     /// Runs every test. What is left out is listed in the end.
     Test(TestArguments),
+    /// Kills the host under writes, again and again, and looks whether everything is there that it had acknowledged.
+    Kill {
+        /// How often, on each database. Each time takes about a second.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+    },
+    /// Feeds what is read of strangers with whatever libFuzzer finds, and keeps what it found in `target/fuzz`.
+    Fuzz {
+        /// How long each target takes.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// Only this target: `catalog-filter` or `portable-sql`.
+        #[arg(long)]
+        target: Option<String>,
+    },
     /// Measures, and prints a table.
     #[command(arg_required_else_help = true, flatten_help = true, disable_help_subcommand = true)]
     Bench {
@@ -72,6 +89,14 @@ struct TestArguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Creating, loading and listing in a catalogue of 100,000 images, on both databases, beside the same questions without the host.
+    Catalog {
+        #[command(flatten)]
+        arguments: BenchArguments,
+        /// How often each row is measured. A round takes about ten seconds.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=40))]
+        rounds: u8,
+    },
     /// Requests per second of native handlers and of plugins on one listener, start-up time, memory.
     Http {
         #[command(flatten)]
@@ -110,6 +135,11 @@ fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
         Command::Run { config, data_dir } => run::run(&config, &data_dir, stop),
         Command::Prepare(TestArguments { skip_engine }) => test::prepare(skip_engine, stop),
         Command::Test(TestArguments { skip_engine }) => test::run(skip_engine, stop),
+        Command::Kill { runs } => kill::run(runs, stop),
+        Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref(), stop),
+        Command::Bench { subject: Bench::Catalog { arguments, rounds } } => {
+            bench::catalog(arguments.json.as_deref(), usize::from(rounds), stop)
+        }
         Command::Bench { subject: Bench::Http { arguments, seconds } } => bench::http(arguments.json.as_deref(), seconds, stop),
         Command::Bench { subject: Bench::Registry { arguments, rounds } } => {
             bench::registry(arguments.json.as_deref(), usize::from(rounds), stop)

@@ -43,7 +43,8 @@ pub(crate) fn prepare(skip_engine: bool, stop: &Stop) -> anyhow::Result<()> {
     if skip_engine {
         return Ok(());
     }
-    let wanted = [programs::ENGINE, &[programs::REGISTRY, programs::WRK]].concat();
+    let others = [programs::REGISTRY, programs::WRK, programs::POSTGRES, programs::PYTHON, programs::DEBOOTSTRAP, programs::CXX];
+    let wanted = [programs::ENGINE, &others].concat();
     let otherwise = "or leave the tests that need them out with `cargo xtask test --skip-engine`";
     anyhow::ensure!(programs::is_root(), "the tests' private engines need root: run with `sudo`, {otherwise}");
     packages::ensure(&wanted, otherwise, stop)

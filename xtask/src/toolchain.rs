@@ -36,6 +36,17 @@ pub(crate) fn ensure_wasm_target(stop: &Stop) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The target that this machine is.
+///
+/// # Errors
+///
+/// The compiler does not answer.
+pub(crate) fn host() -> anyhow::Result<String> {
+    let mut rustc = Command::new(environment("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let host = output(rustc.args(["--print", "host-tuple"]).current_dir(crate::cargo::root()));
+    Ok(host.context("the Rust compiler does not answer")?.trim().to_owned())
+}
+
 /// Whether the compiler has the target's standard library. It answers the folder whether or not it is there.
 fn has_wasm_target() -> anyhow::Result<bool> {
     let mut rustc = Command::new(environment("RUSTC").unwrap_or_else(|| "rustc".into()));

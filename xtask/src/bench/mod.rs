@@ -2,6 +2,7 @@
 //!
 //! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere.
 
+mod catalog;
 mod http;
 mod plain;
 mod registry;
@@ -12,6 +13,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::Serialize;
 
+pub(crate) use catalog::catalog;
 pub(crate) use http::http;
 pub(crate) use registry::registry;
 
