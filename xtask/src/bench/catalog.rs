@@ -157,22 +157,9 @@ impl Catalogue {
 
     /// The file with the plugin's tables.
     fn file(&self) -> anyhow::Result<PathBuf> {
-        let storage = self.host.folder().join("data/storage");
-        let mut folders = vec![storage];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
-                let path = entry?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "db")
-                    && !path.ends_with("identity.db")
-                    && native::has_images(&path)
-                {
-                    return Ok(path);
-                }
-            }
-        }
-        anyhow::bail!("the host has no SQLite file with the plugin's tables")
+        let file = self.host.folder().join("data/storage/databases/bench/image-catalog/database.sqlite");
+        anyhow::ensure!(file.is_file(), "the host has no SQLite file with the plugin's tables");
+        Ok(file)
     }
 }
 

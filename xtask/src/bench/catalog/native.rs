@@ -29,13 +29,6 @@ const COLUMNS: &str = "images.pk, images.name, images.version, images.url, image
 const DOMAINS: [&str; 5] = ["ic", "od", "sp", "is", "sc"];
 const JOB_TYPES: [&str; 3] = ["train", "predict", "export"];
 
-/// Whether the file has the plugin's tables.
-pub(super) fn has_images(file: &Path) -> bool {
-    let found =
-        Connection::open(file).and_then(|database| database.query_row("SELECT COUNT(*) FROM images", [], |row| row.get::<_, i64>(0)));
-    found.is_ok()
-}
-
 /// Carries out `statements` beside the host.
 ///
 /// # Errors
