@@ -251,7 +251,7 @@ fn what_images_lead_to_can_be_read() {
 #[test]
 fn a_database_that_is_away_is_said_so() {
     let host = site();
-    host.fail("storage.sql.open", Error::Unavailable("no route".to_owned()));
+    host.fail("storage.sql.query", Error::Unavailable("no route".to_owned()));
     check(fake::post("/v1/docker/list").as_user("ann"), 503, &detail("The catalogue cannot be reached."));
     check(fake::get("/v1/docker").as_user("ann"), 404, &detail("Not found."));
 }

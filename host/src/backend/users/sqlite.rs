@@ -1,6 +1,6 @@
 //! The users of a site in SQLite: `<data_dir>/storage/<site>/identity.db`.
 //!
-//! WAL with `synchronous = FULL`: what was answered is on the disk. One connection writes and a few read beside it, all of them on the blocking pool; commands such as `wharf user add` open the same file
+//! WAL with `synchronous = FULL`: what was answered is on the disk. One connection writes and a few read beside it, all of them on the blocking pool but for one short question; commands such as `wharf user add` open the same file
 //! from other processes, whose writers wait for each other. Every question is one transaction. The file is its owner's alone; where an administrator makes it for a host that runs as somebody
 //! else, it belongs to whom the data directory belongs.
 
@@ -89,6 +89,27 @@ impl SqliteUsers {
             Ok(answer)
         })
         .await
+    }
+
+    /// As [`SqliteUsers::read`], on this thread; none if it would have to wait, for another process or for a connection to be opened.
+    ///
+    /// For what every request with a session or a token asks: the answer is in memory and takes some microseconds, less than waking the thread that it would be asked on.
+    fn read_here<R>(&self, ask: impl FnOnce(&Connection) -> Result<R, rusqlite::Error>) -> Option<Result<R, UsersError>> {
+        let idle = || self.0.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = idle().pop()?;
+        let answer = reader.busy_timeout(Duration::ZERO).and_then(|()| {
+            let answer = ask(&reader);
+            reader.busy_timeout(BUSY)?;
+            answer
+        });
+        match answer.map_err(UsersError::from) {
+            // Busy.
+            Err(UsersError::Timeout) => None,
+            answer => {
+                idle().push(reader);
+                Some(answer)
+            }
+        }
     }
 
     /// Changes something, wholly or not at all.
@@ -310,10 +331,11 @@ impl Users for SqliteUsers {
 
     async fn find(&self, key: &Sha256Key, now_ms: u64) -> Result<Option<(Credential, UserRow)>, UsersError> {
         let key = *key;
-        self.read(move |connection| {
+        let ask = move |connection: &Connection| {
+            // When it expires is looked at here: beside `expires_ms > ?2` SQLite plans anew each time that the parameter is another.
             let sql = format!(
                 "SELECT purpose, user_id, stamp, began_ms, expires_ms, {USER} FROM credentials JOIN users ON users.id = user_id \
-                 WHERE key = ?1 AND expires_ms > ?2 AND removed = 0"
+                 WHERE key = ?1 AND removed = 0"
             );
             let found = |row: &Row<'_>| {
                 let purpose = Purpose::of_word(row.get(0)?);
@@ -321,9 +343,13 @@ impl Users for SqliteUsers {
                     Credential { key, purpose, user: row.get(1)?, stamp: row.get(2)?, began_ms: row.get(3)?, expires_ms: row.get(4)? };
                 Ok((credential, user(row, 5)?))
             };
-            connection.prepare_cached(&sql)?.query_row(params![key.0, now_ms], found).optional()
-        })
-        .await
+            let found = connection.prepare_cached(&sql)?.query_row([key.0], found).optional()?;
+            Ok(found.filter(|(credential, _)| credential.expires_ms > now_ms))
+        };
+        match self.read_here(ask) {
+            Some(found) => found,
+            None => self.read(ask).await,
+        }
     }
 
     async fn put_off(&self, key: &Sha256Key, expires_ms: u64, now_ms: u64) -> Result<bool, UsersError> {
