@@ -23,6 +23,7 @@ use crate::process::{Process, search_path};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long one question lasts whether the engine answers. It takes connections before it can.
 const PING_LIMIT: Duration = Duration::from_millis(500);
+const NOT_WANTED: &str = "gave up waiting for the engine, which is not wanted any more";
 
 /// Whether containers have a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +179,8 @@ impl Engine {
         let answers = || client.get("/_ping").is_ok_and(|response| response.status == 200);
         wait_unless(unwanted, &mut self.dockerd, answers)?;
         self.answers = true;
+        // The last ping may have waited for longer than the engine is wanted.
+        anyhow::ensure!(!unwanted(), NOT_WANTED);
         Ok(())
     }
 
@@ -300,7 +303,7 @@ fn start_containerd(programs: &[PathBuf], data: &Path, runtime: &Path, unwanted:
 fn wait_unless(unwanted: &dyn Fn() -> bool, process: &mut Process, ready: impl Fn() -> bool) -> anyhow::Result<()> {
     let probe = || if unwanted() { Some(false) } else { ready().then_some(true) };
     let is_ready = process.wait_until(START_LIMIT, "ready", probe)?;
-    anyhow::ensure!(is_ready, "gave up waiting for the engine, which is not wanted any more");
+    anyhow::ensure!(is_ready, NOT_WANTED);
     Ok(())
 }
 
