@@ -5,8 +5,8 @@
 //! are therefore loaded one by one through their `GuestIndices` (see `plugin/load.rs`), never by the world's own `Pre`.
 
 wasmtime::component::bindgen!({
-    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/storage", "../wit/identity", "../wit/log", "../wit/config", "../wit/plugin"],
-    world: "wharf:plugin/plugin",
+    path: ["../wit/http", "../wit/docker", "../wit/registry", "../wit/storage", "../wit/identity", "../wit/jobs", "../wit/log", "../wit/config", "../wit/plugin"],
+    world: "wharf:plugin/plugin-and-worker",
     imports: {
         // What waits for the engine, the disk or the client suspends the guest, not the thread.
         "wharf:http/types.[method]byte-stream.read": async,
@@ -19,6 +19,7 @@ wasmtime::component::bindgen!({
         "wharf:docker/containers-lifecycle": async,
         "wharf:docker/containers-create": async,
         "wharf:docker/containers-remove": async,
+        "wharf:docker/containers-recreate": async,
         "wharf:docker/images-read": async,
         "wharf:docker/images-pull": async,
         "wharf:docker/images-build": async,
@@ -42,6 +43,9 @@ wasmtime::component::bindgen!({
         "wharf:identity/principal": async,
         "wharf:identity/sessions": async,
         "wharf:identity/tokens": async,
+        "wharf:jobs/queue": async,
+        "wharf:jobs/schedules-read": async,
+        "wharf:jobs/webhooks": async,
     },
     exports: { default: async },
     with: {

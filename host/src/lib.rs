@@ -9,6 +9,7 @@ pub mod cli;
 mod http;
 mod metrics;
 mod plugin;
+pub mod recreation;
 pub mod serve;
 pub mod settings;
 mod site;

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use self::shards::{Histogram, ShardedU64};
+use crate::backend::jobs::{JobObserver, Purpose, State};
 use crate::backend::operations::OperationObserver;
 use crate::backend::registry::{RegistryEvent, RegistryObserver};
 use crate::backend::users::{LoginObserver, LoginOutcome};
@@ -88,6 +89,21 @@ struct LoginLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobLabels {
+    site: String,
+    plugin: String,
+    purpose: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobStateLabels {
+    site: String,
+    plugin: String,
+    state: &'static str,
+}
+
 /// Every series of one process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -107,6 +123,9 @@ pub(crate) struct Metrics {
     registry_quota_limit: Family<RegistryLabels, Gauge>,
     registry_quota_remaining: Family<RegistryLabels, Gauge>,
     logins: Family<LoginLabels, Counter>,
+    job_attempts: Family<JobLabels, Counter>,
+    jobs: Family<JobStateLabels, Gauge>,
+    turns_missed: Family<PluginLabels, Counter>,
 }
 
 impl Metrics {
@@ -130,6 +149,9 @@ impl Metrics {
             registry_quota_limit: Family::default(),
             registry_quota_remaining: Family::default(),
             logins: Family::default(),
+            job_attempts: Family::default(),
+            jobs: Family::default(),
+            turns_missed: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -160,6 +182,13 @@ impl Metrics {
         registry.register("registry_quota_remaining", help, metrics.registry_quota_remaining.clone());
         let help = "Passwords that were looked at, or refused without a look, by outcome";
         registry.register("logins", help, metrics.logins.clone());
+        let help =
+            "Attempts of jobs that have ended on this host, by purpose (job, turn, webhook) and outcome; failed ones are tried again";
+        registry.register("job_attempts", help, metrics.job_attempts.clone());
+        let help = "Jobs that wait, run and are dead, on all hosts that share the database";
+        registry.register("jobs", help, metrics.jobs.clone());
+        let help = "Turns of schedules that were left out, because no host ran or because the turn before had not ended";
+        registry.register("schedule_turns_missed", help, metrics.turns_missed.clone());
         metrics
     }
 
@@ -299,6 +328,23 @@ impl LoginObserver for Metrics {
             LoginOutcome::Busy => "busy",
         };
         self.logins.get_or_create(&LoginLabels { site: site.to_owned(), outcome }).inc();
+    }
+}
+
+impl JobObserver for Metrics {
+    fn ended(&self, site: &str, plugin: &str, purpose: Purpose, outcome: &'static str) {
+        let labels = JobLabels { site: site.to_owned(), plugin: plugin.to_owned(), purpose: purpose.word(), outcome };
+        self.job_attempts.get_or_create(&labels).inc();
+    }
+
+    fn counted(&self, site: &str, plugin: &str, state: State, count: u64) {
+        let labels = JobStateLabels { site: site.to_owned(), plugin: plugin.to_owned(), state: state.word() };
+        self.jobs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    fn missed(&self, site: &str, plugin: &str, turns: u64) {
+        let labels = PluginLabels { site: site.to_owned(), plugin: plugin.to_owned() };
+        self.turns_missed.get_or_create(&labels).inc_by(turns);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The running host: starts what the settings ask for, reloads, and stops in order.
 //!
 //! Start: settings -> engines -> plugins -> listeners. A plugin or an engine that is not there does not keep the rest from being served; a mistake in the settings, or an address that cannot be
-//! listened on, does. Stop: no new connections, then the requests under way, then the operations that they began, all within `shutdown_grace_secs`; what can be cancelled is cancelled then.
+//! listened on, does. Stop: no new connections and no new jobs, then the requests and jobs under way, then the operations that they began, all within `shutdown_grace_secs`; what can be cancelled is cancelled then, and jobs go back to their queue.
 //!
 //! A reload is a task of the host's own, one at a time: it is run to its end whether or not the one who asked for it still waits, and it reads the configuration after the one before it has published,
 //! so that what is in force at the end is what the file said last. Nothing else waits for it: requests and the admin API read the last snapshots of table and engines.
@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::backend::jobs::JobObserver;
 use crate::backend::operations::{Operation, Operations};
 use crate::backend::registry::check_ca_files;
 use crate::backend::users::{Place, UsersError};
@@ -29,11 +30,12 @@ use crate::http::server::{Server, Service};
 use crate::http::table::Table;
 use crate::http::{admin, bench, descriptors};
 use crate::metrics::Metrics;
+use crate::plugin::background::Background;
 use crate::plugin::code_cache::{CodeCache, CodeCacheError};
 use crate::plugin::load::Loader;
 use crate::plugin::runtime::WasmRuntime;
 use crate::settings::{self, Location, Mistake, Mistakes, Settings};
-use crate::site::{Engines, Site};
+use crate::site::{Engines, NamedEngine, Site};
 
 /// How long the admin API waits for an engine before it says that it does not answer.
 const ENGINE_PROBE: Duration = Duration::from_secs(2);
@@ -91,6 +93,8 @@ pub(crate) struct Host {
     /// The engines of `table`, and those that no plugin uses.
     engines: ArcSwap<Engines>,
     loader: Loader,
+    /// The jobs of the sites in `table`.
+    pub(crate) background: Background,
     /// What the process was started with; a reload does not change it.
     server: settings::Server,
     /// As [`Settings::must_ask`] was then.
@@ -131,6 +135,7 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
     let data_dir = &settings.server.data_dir;
     let loader = loader(CodeCache::open(data_dir)?)?;
     loader.identities.configure(Place::of(data_dir, &settings.storage));
+    loader.recreations.configure(data_dir.join("recreations"));
     let reach = check_reach(&loader, &settings, settings.must_ask.as_ref(), options.site.as_deref()).await;
     if !reach.is_empty() {
         return Err(Mistakes(reach).into());
@@ -139,9 +144,11 @@ pub async fn start_with(path: &Path, settings: Settings, options: Options) -> Re
     let table = Arc::new(ArcSwap::from_pointee(Table::new(Vec::new(), &metrics)));
     let server = settings.server.clone();
     let path = path.to_owned();
+    let background = Background::new(loader.registries.clone(), Arc::clone(&metrics) as Arc<dyn JobObserver>);
     let host = Arc::new(Host {
         table,
         metrics,
+        background,
         engines: ArcSwap::default(),
         loader,
         server: server.clone(),
@@ -277,13 +284,15 @@ impl Running {
         let began = tokio::time::Instant::now();
         let tasks = &self.host.tasks;
         tasks.close();
-        let ((), reloaded) = tokio::join!(self.sites.stop(self.grace), tokio::time::timeout(self.grace, tasks.wait()));
+        let background = self.host.background.stop(self.grace);
+        let ((), reloaded, ()) = tokio::join!(self.sites.stop(self.grace), tokio::time::timeout(self.grace, tasks.wait()), background);
         if reloaded.is_err() {
             tracing::warn!("giving up a reload that is still under way");
         }
         let operations = &self.host.loader.operations;
         if tokio::time::timeout(self.grace.saturating_sub(began.elapsed()), operations.finished()).await.is_err() {
             tracing::warn!(under_way = operations.under_way(), "ending operations that are still under way");
+            self.host.loader.recreations.leave();
             operations.cancel_all();
             // What has no record cannot be ended.
             if tokio::time::timeout(LAST_MOMENT, operations.finished()).await.is_err() {
@@ -362,6 +371,9 @@ impl Host {
             let message = "`[server]` has changed, and stays in force as it was when the process started".to_owned();
             mistakes.push(Mistake { at: None, message, remedy: Some("restart `wharf serve`".to_owned()) });
         }
+        for (_, known) in engines.iter() {
+            self.loader.recreations.take_up(&known.engine).await;
+        }
         let before = self.table.load_full();
         let mut sites = Vec::new();
         let wanted = self.options.site.as_deref();
@@ -374,7 +386,9 @@ impl Host {
             sites.push(Site { must_ask: self.must_ask.is_some(), ..site });
             mistakes.extend(found);
         }
-        self.table.store(Arc::new(Table::new(sites, &self.metrics)));
+        let table = Arc::new(Table::new(sites, &self.metrics));
+        self.table.store(Arc::clone(&table));
+        self.background.publish(&self.loader.queues, table.sites.iter().map(|site| (site.name.as_str(), site.generations())));
         self.engines.store(Arc::new(engines));
         mistakes
     }
@@ -382,6 +396,13 @@ impl Host {
     /// The operations with a record, the newest first.
     pub(crate) fn operations(&self) -> Vec<Arc<Operation>> {
         self.loader.operations.recorded()
+    }
+
+    /// Why nothing can be recreated on an engine, by its name. Without those on which everything can.
+    pub(crate) fn recreation_problems(&self) -> BTreeMap<String, String> {
+        let engines = self.engines.load();
+        let problem = |known: &NamedEngine| self.loader.recreations.problem(known.engine.address());
+        engines.iter().filter_map(|(name, known)| Some((name.clone(), problem(known)?))).collect()
     }
 
     /// What is wrong with each engine; none for one that answers.

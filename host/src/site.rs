@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::backend::engine::Engine;
+use crate::backend::jobs::Timing;
 use crate::backend::users::SiteUsers;
 use crate::plugin::code_cache::sha256_hex;
 use crate::plugin::generation::SharedGeneration;
 use crate::plugin::load::Loader;
-use crate::settings::{Auth, DEFAULT_ENGINE, EngineSettings, Mistake, PluginSettings, SiteSettings};
+use crate::settings::{Auth, DEFAULT_ENGINE, EngineSettings, Located, Mistake, PluginSettings, SiteSettings};
 use claims::{Claims, Taken};
 
 mod claims;
@@ -117,6 +118,15 @@ impl Site {
         (Site { name: settings.name.value, hosts: settings.hosts, users, must_ask: false, plugins }, mistakes)
     }
 
+    /// Its plugins that can be called.
+    pub(crate) fn generations(&self) -> Vec<SharedGeneration> {
+        let loaded = |plugin: &Plugin| match &plugin.state {
+            PluginState::Loaded(generation) => Some(Arc::clone(generation)),
+            PluginState::Failed(_) => None,
+        };
+        self.plugins.iter().filter_map(loaded).collect()
+    }
+
     fn loaded(&self, plugin: &str) -> Option<&SharedGeneration> {
         self.plugins.iter().find(|known| known.name == plugin).and_then(|known| match &known.state {
             PluginState::Loaded(generation) => Some(generation),
@@ -193,13 +203,15 @@ async fn candidate(
 /// Whether `generation` is what loading `settings` on `engine` and `storage` would make once more.
 async fn still_right(generation: &SharedGeneration, settings: &PluginSettings, engine: Option<&Arc<Engine>>, storage: u64) -> bool {
     // Every field is named, so that a new one cannot be forgotten here. Where in the file something stands makes no difference.
-    let PluginSettings { name: _, source, sha256, mount, auth, isolation, limits, grants, config, at: _ } = settings;
+    let PluginSettings { name: _, source, sha256, mount, auth, isolation, limits, grants, schedules, config, at: _ } = settings;
     let old = &generation.settings;
+    let timing = |(name, timing): (&String, &Located<Option<Timing>>)| (name.clone(), timing.value.clone());
     let same = (&old.source.value, &old.sha256, &old.mount.value) == (&source.value, sha256, &mount.value)
         && (old.auth, old.isolation, &old.limits) == (*auth, *isolation, limits)
         && old.grants.same_as(grants)
         && generation.engine.as_ref().map(Arc::as_ptr) == engine.map(Arc::as_ptr)
         && generation.storage.is_none_or(|known| known == storage)
+        && old.schedules.iter().map(timing).eq(schedules.iter().map(timing))
         && (&old.config.values, &old.config.secrets) == (&config.values, &config.secrets);
     same && tokio::fs::read(&source.value).await.is_ok_and(|wasm| sha256_hex(&wasm) == generation.digest)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::export::Package;
+use crate::jobs::Timing;
 use crate::router::Router;
 
 /// What a plugin is and what it wants. Name, version and summary are those of its `Cargo.toml` unless they are set here.
@@ -14,6 +15,7 @@ pub struct Description {
     summary: Option<String>,
     grants: Map<String, Value>,
     config: Option<Value>,
+    schedules: Map<String, Value>,
 }
 
 impl Description {
@@ -52,6 +54,12 @@ impl Description {
         self
     }
 
+    /// Has turns of the schedule `name` (1 to 63 of the characters `a-z`, `0-9` and `-`): jobs of that kind, for a plugin that is exported with `jobs`.
+    pub fn schedule(mut self, name: &str, timing: &Timing) -> Description {
+        self.schedules.insert(name.to_owned(), timing.document());
+        self
+    }
+
     /// The text that the host reads.
     pub(crate) fn document(self, package: &Package, router: &Router) -> String {
         let mut document = Map::new();
@@ -67,6 +75,9 @@ impl Description {
         }
         if let Some(schema) = self.config {
             document.insert("config".to_owned(), schema);
+        }
+        if !self.schedules.is_empty() {
+            document.insert("schedules".to_owned(), self.schedules.into());
         }
         Value::Object(document).to_string()
     }

@@ -48,7 +48,7 @@ impl Container {
     }
 }
 
-fn details<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
+pub(crate) fn details<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
     serde_json::from_str(json).map_err(|error| Error::Internal(format!("the engine's JSON is not what the plugin reads: {error}")))
 }
 
@@ -267,6 +267,66 @@ pub mod containers_remove {
     /// [`Error::Timeout`], [`Error::Internal`].
     pub fn remove(container: &str, options: RemoveOptions) -> Result<(), Error> {
         with(|host| host.container_remove(container, options))
+    }
+}
+
+/// `containers.recreate`: the same container with another image. Whoever has this needs no right to create.
+///
+/// What the container's user set is kept, what came from the old image gives way to the new one. The new container is made beside the old one and compared with what it is to be; then they change places, and whatever
+/// goes wrong is taken back: the old container is there again under its name, as it was. The host keeps a journal of it, so that this holds when it is killed in between.
+pub mod containers_recreate {
+    use std::time::Duration;
+
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::Error;
+    use crate::host::with;
+
+    /// How to recreate. The default takes the image that the engine has under the reference that the container was created with.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    pub struct RecreateOptions {
+        /// The reference of the new image, which the grant must cover; none is the one that the container was created with.
+        pub image: Option<String>,
+        /// Whether to pull it first.
+        pub pull: bool,
+        /// How long the new container must run without a restart, at most ten minutes; none is 10 seconds. In milliseconds.
+        pub settle: Option<Duration>,
+        /// How long it may take to become healthy, if it has a health check, at most an hour; none is what its own check allows, and half a minute. In milliseconds.
+        pub healthy: Option<Duration>,
+        /// Recreate it on an image that has failed for this container before, and on one that it runs already.
+        pub again: bool,
+    }
+
+    /// One place in which two specifications differ.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+    pub struct Change {
+        /// A JSON pointer into the specification: `/Config/Image`.
+        pub path: String,
+        /// What is there now; none if there is nothing.
+        pub from: Option<Value>,
+        /// What will be there; none if there will be nothing.
+        pub to: Option<Value>,
+    }
+
+    /// Begins to recreate `container` and answers the id of the operation, whose kind is `recreate` and whose subject is the container's name; see
+    /// [`operations_read`](super::operations_read). It has the same id after a restart of the host. Cancelling it takes back what was done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`], [`Error::NotFound`], [`Error::Invalid`] for what is no reference, [`Error::Conflict`] with the reason for a container that is refused or that is being recreated already,
+    /// [`Error::QuotaExceeded`], [`Error::Unavailable`], [`Error::Timeout`], [`Error::Internal`]. What the registry and the engine say later is the operation's outcome.
+    pub fn begin(container: &str, options: &RecreateOptions) -> Result<String, Error> {
+        with(|host| host.container_recreate_begin(container, options))
+    }
+
+    /// What recreating `container` on `image`, which the engine must have, would change. Empty if nothing would. Values of environment variables are left out. Nothing is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`], and [`Error::NotFound`] for an image that the engine does not have.
+    pub fn preview(container: &str, image: Option<&str>) -> Result<Vec<Change>, Error> {
+        with(|host| host.container_recreate_preview(container, image))
     }
 }
 

@@ -57,7 +57,8 @@ pub trait Exported: Plugin {
     const PACKAGE: Package;
 }
 
-/// Makes the crate a component that is the given [`Plugin`]: `wharf_sdk::export!(MyPlugin);`, once in a crate.
+/// Makes the crate a component that is the given [`Plugin`]: `wharf_sdk::export!(MyPlugin);`, once in a crate. One that has jobs or schedules is also [`Jobs`](crate::Jobs), and is exported by
+/// `wharf_sdk::export!(MyPlugin, jobs);`.
 ///
 /// On a native target it makes nothing but the plugin's entry for [`fake`](crate::fake).
 #[macro_export]
@@ -99,6 +100,28 @@ macro_rules! export {
     $crate::__private::bindings::export_component!(Component with_types_in $crate::__private::bindings);
         };
     };
+    ($plugin:ty, jobs) => {
+        $crate::export!($plugin);
+
+        // As above.
+        const _: fn(&$crate::jobs::Work) -> ::core::result::Result<(), $crate::jobs::Failure> = <$plugin as $crate::Jobs>::run;
+
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "generated: the functions that the host calls are exported by their names")]
+        const _: () = {
+            use $crate::__private::bindings::worker::exports::wharf::jobs::handler as jobs;
+
+            struct Worker;
+
+            impl jobs::Guest for Worker {
+                fn run(work: jobs::Work) -> ::core::result::Result<(), jobs::Failure> {
+                    $crate::__private::run::<$plugin>(work)
+                }
+            }
+
+    $crate::__private::bindings::worker::export_worker!(Worker with_types_in $crate::__private::bindings::worker);
+        };
+    };
 }
 
 std::thread_local! {
@@ -133,11 +156,13 @@ pub(crate) fn document<P: Exported>() -> String {
 
 #[cfg(target_family = "wasm")]
 pub(crate) mod wasm {
-    //! The two functions that the host calls.
+    //! The functions that the host calls.
 
     use super::{Exported, Plugin, Router};
     use crate::bindings::wharf::http::types as contract;
+    use crate::bindings::worker::exports::wharf::jobs::handler;
     use crate::body::{Arrived, Body};
+    use crate::jobs::{Failure, Jobs, Turn, Work};
     use crate::request::{Head, HeaderField, Request};
     use crate::response::ResponseBody;
     use crate::stream::ByteStream;
@@ -156,6 +181,17 @@ pub(crate) mod wasm {
     /// The description of `P`.
     pub fn describe<P: Exported>() -> String {
         super::document::<P>()
+    }
+
+    /// Carries out one job.
+    pub fn run<P: Jobs>(work: handler::Work) -> Result<(), handler::Failure> {
+        crate::log::install();
+        let handler::Work { id, kind, payload, attempt, turn } = work;
+        let turn = turn.map(|handler::Turn { due_ms, missed }| Turn { due_ms, missed });
+        P::run(&Work { id, kind, payload, attempt, turn }).map_err(|failure| match failure {
+            Failure::Again(reason) => handler::Failure::Again(reason),
+            Failure::Never(reason) => handler::Failure::Never(reason),
+        })
     }
 
     /// Serves one request.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::{Host, Identity, Storage, with};
+pub(crate) use native::{Host, Identity, Jobs, Storage, with};
 
 #[cfg(not(target_family = "wasm"))]
 mod native {
@@ -14,6 +14,7 @@ mod native {
     use crate::docker::containers_create::Created;
     use crate::docker::containers_logs::LogOptions;
     use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
+    use crate::docker::containers_recreate::{Change, RecreateOptions};
     use crate::docker::containers_remove::RemoveOptions;
     use crate::docker::distribution_read::Distribution;
     use crate::docker::images_build::{BuildOptions, ContextFile};
@@ -31,6 +32,8 @@ mod native {
     use crate::identity::principal::Authentication;
     use crate::identity::sessions::Session;
     use crate::identity::tokens::{Token, TokenInfo, TokenRequest};
+    use crate::jobs::queue::{Job, JobOptions};
+    use crate::jobs::schedules_read::Schedule;
     use crate::log::Level;
     use crate::registry::catalog_read::Catalog;
     use crate::registry::digests_read::{Head, Quota};
@@ -42,7 +45,7 @@ mod native {
     use crate::stream::{BodyWriter, ByteStream};
 
     /// The functions of the contract, in its order. What each means is told where plugins call it.
-    pub(crate) trait Host: Storage + Identity {
+    pub(crate) trait Host: Storage + Identity + Jobs {
         fn log(&self, level: Level, message: &str, fields: &[(String, String)]);
         fn config_document(&self) -> String;
         fn config_reveal(&self, name: &str) -> Result<String, Error>;
@@ -56,6 +59,8 @@ mod native {
         fn container_create(&self, name: &str, specification: &str) -> Result<Created, Error>;
         fn container_run(&self, name: &str, specification: &str) -> Result<Created, Error>;
         fn container_remove(&self, container: &str, options: RemoveOptions) -> Result<(), Error>;
+        fn container_recreate_begin(&self, container: &str, options: &RecreateOptions) -> Result<String, Error>;
+        fn container_recreate_preview(&self, container: &str, image: Option<&str>) -> Result<Vec<Change>, Error>;
         fn images_inspect(&self, references: &[String]) -> Vec<Result<Image, Error>>;
         fn images_list(&self) -> Result<Vec<ImageSummary>, Error>;
         fn image_pull(&self, reference: &str) -> Result<(), Error>;
@@ -121,6 +126,16 @@ mod native {
         fn token_exchange(&self, token: &str, kind: &str, request: &TokenRequest) -> Result<Token, Error>;
         fn token_verify(&self, token: &str) -> Result<TokenInfo, Error>;
         fn token_revoke(&self, token: &str) -> Result<(), Error>;
+    }
+
+    /// The functions of `jobs`, in the order of the contract.
+    pub(crate) trait Jobs {
+        fn job_enqueue(&self, kind: &str, payload: &str, options: &JobOptions) -> Result<String, Error>;
+        fn jobs_get(&self, ids: &[String]) -> Vec<Result<Job, Error>>;
+        fn job_find(&self, key: &str) -> Result<Option<Job>, Error>;
+        fn job_cancel(&self, id: &str) -> Result<(), Error>;
+        fn schedules_list(&self) -> Result<Vec<Schedule>, Error>;
+        fn webhook_post(&self, name: &str, content_type: &str, body: &[u8]) -> Result<String, Error>;
     }
 
     /// Asks the host of this thread.

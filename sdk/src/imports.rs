@@ -2,16 +2,17 @@
 //!
 //! Its functions are those of the trait `Host` of native targets, but a type's own: each call is direct, so the linker can drop what a plugin does not use.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::bindings::wharf::config::config;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read,
-    types as docker, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_recreate, containers_remove,
+    distribution_read, images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel,
+    operations_read, system_read, types as docker, volumes_read,
 };
 use crate::bindings::wharf::http::{outgoing, types as http};
 use crate::bindings::wharf::identity::types as identity;
+use crate::bindings::wharf::jobs::types as jobs_types;
 use crate::bindings::wharf::log::log;
 use crate::bindings::wharf::registry::{
     catalog_download, catalog_read, digests_read, hub_read, manifests_read, references, tags_read, types as registry,
@@ -20,6 +21,7 @@ use crate::bindings::wharf::storage::types as storage_types;
 use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
+use crate::docker::containers_recreate::{Change, RecreateOptions};
 use crate::docker::containers_remove::RemoveOptions;
 use crate::docker::distribution_read::Distribution;
 use crate::docker::images_build::{BuildOptions, Content, ContextFile};
@@ -42,6 +44,7 @@ use crate::registry::references::Reference;
 use crate::registry::tags_read::TagList;
 use crate::stream::{BodyWriter, ByteStream};
 
+mod jobs;
 pub(crate) mod storage;
 mod users;
 
@@ -122,6 +125,22 @@ impl Imports {
         flags.set(containers_remove::RemoveOptions::FORCE, options.force);
         flags.set(containers_remove::RemoveOptions::VOLUMES, options.volumes);
         Ok(containers_remove::remove(container, flags)?)
+    }
+
+    pub(crate) fn container_recreate_begin(&self, container: &str, options: &RecreateOptions) -> Result<String, Error> {
+        let limit = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        let options = containers_recreate::RecreateOptions {
+            image: options.image.clone(),
+            pull: options.pull,
+            settle_ms: options.settle.map(limit),
+            healthy_ms: options.healthy.map(limit),
+            again: options.again,
+        };
+        Ok(containers_recreate::begin(container, &options)?)
+    }
+
+    pub(crate) fn container_recreate_preview(&self, container: &str, image: Option<&str>) -> Result<Vec<Change>, Error> {
+        crate::docker::details(&containers_recreate::preview(container, image)?)
     }
 
     pub(crate) fn images_inspect(&self, references: &[String]) -> Vec<Result<Image, Error>> {
@@ -418,7 +437,7 @@ macro_rules! same_words {
     )*};
 }
 
-same_words!(config, docker, http, identity, registry, storage_types);
+same_words!(config, docker, http, identity, jobs_types, registry, storage_types);
 
 impl From<Error> for http::Error {
     fn from(error: Error) -> http::Error {

@@ -1,7 +1,7 @@
 //! What a plugin's author sees of Wharf.
 //!
 //! A plugin is a type that implements [`Plugin`]; [`export!`] turns the crate into a component. Everything that a plugin may ask of the host has a
-//! module of the name that it has in the contract and in `wharf.toml`: [`docker`], [`registry`], [`storage`], [`identity`], [`log`], [`config`]. On a native target these modules ask the in-memory host
+//! module of the name that it has in the contract and in `wharf.toml`: [`docker`], [`registry`], [`storage`], [`identity`], [`jobs`], [`log`], [`config`]. On a native target these modules ask the in-memory host
 //! of [`fake`] instead, so that plain `cargo test` covers a plugin's logic.
 //!
 //! The README follows; its plugin is built by the project's tests.
@@ -25,6 +25,7 @@ mod stream;
 pub mod config;
 pub mod docker;
 pub mod identity;
+pub mod jobs;
 pub mod log;
 pub mod reference;
 pub mod registry;
@@ -43,6 +44,7 @@ pub use body::BodyError;
 pub use description::Description;
 pub use error::Error;
 pub use export::{Exported, Package, Plugin};
+pub use jobs::Jobs;
 pub use problem::Problem;
 pub use request::{Query, Request};
 pub use response::{IntoResponse, Response};
@@ -61,7 +63,7 @@ pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
     #[cfg(target_family = "wasm")]
-    pub use crate::export::wasm::{Loaded, describe, handle};
+    pub use crate::export::wasm::{Loaded, describe, handle, run};
 }
 
 /// `text` with its percent-encoding taken off once. Bytes that are not UTF-8 become U+FFFD.

@@ -12,13 +12,14 @@ use crate::in_process::{InProcess, eventually, host, logged, one_plugin};
 use wharf_tests::guests::DOCKER;
 
 /// Every power.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 18] = [
     "containers.read",
     "containers.env",
     "containers.logs",
     "containers.lifecycle",
     "containers.create",
     "containers.remove",
+    "containers.recreate",
     "images.read",
     "images.pull",
     "images.build",

@@ -16,6 +16,7 @@ mod hello;
 mod identity;
 mod in_process;
 mod isolation;
+mod jobs;
 mod loading;
 mod log;
 mod misbehave;

@@ -14,7 +14,9 @@ pub(crate) mod call;
 pub(crate) mod config;
 pub(crate) mod docker;
 pub(crate) mod identity;
+pub(crate) mod jobs;
 pub(crate) mod log;
+pub(crate) mod powers;
 pub(crate) mod registry;
 pub(crate) mod storage;
 
@@ -25,6 +27,7 @@ pub struct Grants {
     pub(crate) registry: Option<registry::RegistryGrant>,
     pub(crate) storage: Option<storage::StorageGrant>,
     pub(crate) identity: Option<identity::IdentityGrant>,
+    pub(crate) jobs: Option<jobs::JobsGrant>,
 }
 
 /// A room, as loading sees it.
@@ -51,6 +54,7 @@ where
     T: config::ConfigView
         + docker::DockerView
         + identity::IdentityView
+        + jobs::JobsView
         + log::LogView
         + registry::RegistryView
         + storage::StorageView
@@ -63,6 +67,7 @@ where
         Room { name: "registry", interfaces: registry::interfaces() },
         Room { name: "storage", interfaces: storage::interfaces() },
         Room { name: "identity", interfaces: identity::interfaces() },
+        Room { name: "jobs", interfaces: jobs::interfaces() },
     ]
 }
 
@@ -73,7 +78,8 @@ impl Grants {
         let registry = section.section("registry").map(|mut registry| registry::RegistryGrant::read(&mut registry));
         let storage = section.section("storage").map(|mut storage| storage::StorageGrant::read(&mut storage));
         let identity = section.section("identity").map(|mut identity| identity::IdentityGrant::read(&mut identity));
-        Grants { docker, registry, storage, identity }
+        let jobs = section.section("jobs").map(|mut jobs| jobs::JobsGrant::read(&mut jobs));
+        Grants { docker, registry, storage, identity, jobs }
     }
 
     /// Whether `room` has a table, whatever that allows.
@@ -83,18 +89,19 @@ impl Grants {
             "registry" => self.registry.is_some(),
             "storage" => self.storage.is_some(),
             "identity" => self.identity.is_some(),
+            "jobs" => self.jobs.is_some(),
             _ => false,
         }
     }
 
     /// Whether `other` allows the same, wherever in the file it stands.
     pub(crate) fn same_as(&self, other: &Grants) -> bool {
-        let Grants { docker, registry, storage, identity } = self;
+        let Grants { docker, registry, storage, identity, jobs } = self;
         let docker = match (docker, &other.docker) {
             (Some(docker), Some(other)) => docker.same_as(other),
             (docker, other) => docker.is_none() && other.is_none(),
         };
-        docker && *registry == other.registry && *storage == other.storage && *identity == other.identity
+        docker && *registry == other.registry && *storage == other.storage && *identity == other.identity && *jobs == other.jobs
     }
 
     /// Whether `room` was granted `power`.
@@ -104,6 +111,7 @@ impl Grants {
             "registry" => self.registry.as_ref().is_some_and(|grant| grant.has(power)),
             "storage" => self.storage.as_ref().is_some_and(|grant| grant.has(power)),
             "identity" => self.identity.as_ref().is_some_and(|grant| grant.has(power)),
+            "jobs" => self.jobs.as_ref().is_some_and(|grant| grant.has(power)),
             _ => false,
         }
     }

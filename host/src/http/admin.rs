@@ -1,4 +1,4 @@
-//! The admin API, on a listener of its own: health, plugins, operations, metrics, reload.
+//! The admin API, on a listener of its own: health, plugins, operations, jobs, schedules, metrics, reload.
 //!
 //! For the operator and for monitoring. It shows names, digests and counts, never settings or secrets.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -19,12 +19,19 @@ use crate::serve::Host;
 use crate::settings::Isolation;
 use crate::site::{Plugin, PluginState};
 
+mod jobs;
+
 /// The admin API of `host`.
 pub(crate) fn routes(host: Arc<Host>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/plugins", get(plugins))
         .route("/operations", get(operations))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", delete(jobs::remove))
+        .route("/jobs/{id}/retry", post(jobs::retry))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/schedules", get(jobs::schedules))
         .route("/metrics", get(metrics))
         .route("/reload", post(reload))
         .with_state(host)
@@ -40,10 +47,12 @@ async fn health(State(host): State<Arc<Host>>) -> Response {
     let failed = named(|plugin| matches!(plugin.state, PluginState::Failed(_)));
     let kept = named(|plugin| plugin.kept_because.is_some());
     let problems = host.engine_problems().await;
-    let status = if failed.is_empty() && kept.is_empty() && problems.values().all(Option::is_none) { "ok" } else { "degraded" };
+    let recreations = host.recreation_problems();
+    let as_it_should_be = failed.is_empty() && kept.is_empty() && problems.values().all(Option::is_none) && recreations.is_empty();
+    let status = if as_it_should_be { "ok" } else { "degraded" };
     let engines: BTreeMap<String, String> =
         problems.into_iter().map(|(name, problem)| (name, problem.unwrap_or_else(|| "ok".to_owned()))).collect();
-    Json(serde_json::json!({ "status": status, "plugins_not_loaded": failed, "plugins_kept_back": kept, "engines": engines }))
+    Json(serde_json::json!({ "status": status, "plugins_not_loaded": failed, "plugins_kept_back": kept, "engines": engines, "recreations_refused": recreations }))
         .into_response()
 }
 
@@ -142,6 +151,18 @@ enum DetailsEntry {
     Build { step: u32, steps: u32 },
     /// As of a pull; the total none if nobody says it.
     Download { current: u64, total: Option<u64> },
+    /// The step, ids of containers and images, and what became of it.
+    Recreation {
+        step: &'static str,
+        container: String,
+        replacement: Option<String>,
+        image: String,
+        from: String,
+        to: Option<String>,
+        also: Vec<String>,
+        stopped_ms: Option<u64>,
+        rolled_back: bool,
+    },
 }
 
 /// The operations of all plugins that are under way or have ended lately, the newest first.
@@ -160,7 +181,7 @@ fn operation_entry(operation: &Operation) -> OperationEntry<'_> {
         subject: subject.object.to_string(),
         site: &owner.site,
         plugin: &owner.plugin,
-        engine: subject.image().map(|(_, engine)| engine.to_string()),
+        engine: subject.engine().map(ToString::to_string),
         state: now.word(),
         percent: now.percent,
         details: match &now.details {
@@ -170,6 +191,17 @@ fn operation_entry(operation: &Operation) -> OperationEntry<'_> {
             }
             Details::Build(build) => DetailsEntry::Build { step: build.step, steps: build.steps },
             Details::Download(fetched) => DetailsEntry::Download { current: fetched.current, total: fetched.total },
+            Details::Recreation(recreating) => DetailsEntry::Recreation {
+                step: recreating.step.word(),
+                container: recreating.container.clone(),
+                replacement: recreating.replacement.clone(),
+                image: recreating.image.clone(),
+                from: recreating.from.clone(),
+                to: recreating.to.clone(),
+                also: recreating.also.clone(),
+                stopped_ms: recreating.stopped_ms,
+                rolled_back: recreating.rolled_back,
+            },
         },
         began_ms: now.began_ms,
         ended_ms: now.ended_ms,

@@ -56,7 +56,7 @@ pub(crate) async fn call(generation: &SharedGeneration, request: PluginRequest<'
 }
 
 /// Counts how a call ended.
-fn count(generation: &Generation, outcome: &Outcome) {
+pub(super) fn count(generation: &Generation, outcome: &Outcome) {
     if let Some(kind) = outcome.trap_kind() {
         generation.metrics.trapped(kind);
     }

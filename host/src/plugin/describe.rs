@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::backend::jobs::{Timing, TimingParts};
+use crate::settings::check_schedule_name;
+
 /// What a plugin says of itself.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Description {
@@ -22,6 +25,23 @@ pub(crate) struct Description {
     /// The JSON schema of its settings; none if it has no settings.
     #[serde(default)]
     pub(crate) config: Option<serde_json::Value>,
+    /// When it wants its turns, as it says so.
+    #[serde(default)]
+    schedules: BTreeMap<String, DescribedTiming>,
+    /// And as it means it.
+    #[serde(skip)]
+    pub(crate) timings: BTreeMap<String, Timing>,
+}
+
+/// A timing as a description has it.
+#[derive(Debug, Clone, Deserialize)]
+struct DescribedTiming {
+    every: Option<String>,
+    cron: Option<String>,
+    timezone: Option<String>,
+    jitter: Option<String>,
+    #[serde(default)]
+    at_start: bool,
 }
 
 /// Why a description cannot be used.
@@ -38,19 +58,27 @@ pub(crate) enum DescriptionError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A schedule is not one.
+    #[error("its description has the schedule `{name}`: {reason}")]
+    Schedule {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The configuration schema is no JSON schema.
     #[error("its description has a configuration schema that is no JSON schema: {0}")]
     Schema(String),
 }
 
 impl Description {
-    /// Reads `text` and checks the patterns and the schema.
+    /// Reads `text` and checks the patterns, the schedules and the schema.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong.
     pub(crate) fn parse(text: &str) -> Result<Description, DescriptionError> {
-        let description: Description = serde_json::from_str(text)?;
+        let mut description: Description = serde_json::from_str(text)?;
         for (index, pattern) in description.paths.keys().enumerate() {
             let wrong = |reason: String| DescriptionError::Pattern { pattern: pattern.clone(), reason };
             if !pattern.starts_with('/') {
@@ -61,6 +89,12 @@ impl Description {
                 return Err(wrong(format!("it collides with `{other}`")));
             }
         }
+        for (name, timing) in &description.schedules {
+            let wrong = |reason: String| DescriptionError::Schedule { name: name.clone(), reason };
+            check_schedule_name(name).map_err(|rule| wrong(rule.to_owned()))?;
+            let timing = Timing::try_from(timing.parts()).map_err(|error| wrong(error.to_string()))?;
+            description.timings.insert(name.clone(), timing);
+        }
         description.config_validator()?;
         Ok(description)
     }
@@ -69,6 +103,18 @@ impl Description {
     pub(crate) fn config_validator(&self) -> Result<jsonschema::Validator, DescriptionError> {
         let nothing = serde_json::json!({"type": "object", "additionalProperties": false});
         jsonschema::validator_for(self.config.as_ref().unwrap_or(&nothing)).map_err(|error| DescriptionError::Schema(error.to_string()))
+    }
+}
+
+impl DescribedTiming {
+    fn parts(&self) -> TimingParts<'_> {
+        TimingParts {
+            every: self.every.as_deref(),
+            cron: self.cron.as_deref(),
+            timezone: self.timezone.as_deref(),
+            jitter: self.jitter.as_deref(),
+            at_start: self.at_start,
+        }
     }
 }
 
@@ -107,5 +153,8 @@ mod tests {
         check(r#"{"name":"a","version":"1","paths":{"/{a}":{},"/{b}":{}}}"#, Some("path pattern `/{b}`: it collides with `/{a}`"));
         check(r#"{"name":"a","version":"1","paths":{"/{a":{}}}"#, Some("path pattern `/{a`"));
         check(r#"{"name":"a","version":"1","config":{"type":7}}"#, Some("no JSON schema"));
+        check(r#"{"name":"a","version":"1","schedules":{"check":{"every":"10m","jitter":"30s","at_start":true}}}"#, None);
+        check(r#"{"name":"a","version":"1","schedules":{"check":{"every":"10"}}}"#, Some("the schedule `check`: `every`: a time is"));
+        check(r#"{"name":"a","version":"1","schedules":{"a b":{"every":"1h"}}}"#, Some("the schedule `a b`: a name has"));
     }
 }

@@ -14,6 +14,7 @@ use super::outcome::Outcome;
 use super::pool::Pool;
 use super::state::InstanceState;
 use crate::backend::engine::Engine;
+use crate::backend::jobs::Schedule;
 use crate::metrics::PluginMetrics;
 use crate::settings::{Isolation, PluginSettings};
 
@@ -32,6 +33,8 @@ pub(crate) struct Generation {
     pub(crate) engine: Option<Arc<Engine>>,
     /// Which storage it stands on, as the loader counts them; none without a storage grant.
     pub(crate) storage: Option<u64>,
+    /// By name; those that are off too.
+    pub(crate) schedules: Vec<Schedule>,
     /// The interfaces that the component imports, sorted.
     pub(crate) imports: Vec<String>,
     pub(crate) parts: InstanceParts,
@@ -67,9 +70,18 @@ impl Generation {
     ///
     /// The outcome of a request for which none can be made.
     pub(crate) async fn instance(&self) -> Result<Instance, Outcome> {
-        if let Some(instance) = self.instances.pool.take() {
-            return Ok(instance);
+        match self.instances.pool.take() {
+            Some(instance) => Ok(instance),
+            None => self.fresh_instance().await,
         }
+    }
+
+    /// A new instance.
+    ///
+    /// # Errors
+    ///
+    /// The outcome of a request for which none can be made.
+    pub(crate) async fn fresh_instance(&self) -> Result<Instance, Outcome> {
         let mut made = self.instantiate().await;
         if is_no_room(&made) && self.parts.runtime.drop_idle() > 0 {
             made = self.instantiate().await;

@@ -15,6 +15,7 @@ use super::state::{InstanceState, MemoryCount, Outgoing, PluginRooms};
 use super::stdio::{Output, Stdio};
 use crate::backend::users::Caller;
 use crate::bindings::exports::wharf::http::handler;
+use crate::bindings::exports::wharf::jobs::handler as jobs;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::capability::call::{CallContext, HostCallObserver, PluginIdentity, WallClock};
 use crate::settings::Limits;
@@ -35,6 +36,7 @@ pub(crate) struct InstanceParts {
 pub(crate) struct Exports {
     pub(crate) description: description::GuestIndices,
     pub(crate) handler: handler::GuestIndices,
+    pub(crate) jobs: Option<jobs::GuestIndices>,
 }
 
 /// One instance.
@@ -143,6 +145,27 @@ impl Instance {
         call.host_calls_left = u32::try_from(limits.host_calls).unwrap_or(u32::MAX);
         call.clock.restart(Duration::from_millis(limits.deadline_ms));
         self.served = self.served.saturating_add(1);
+    }
+
+    /// Prepares the instance, which is new, for one job.
+    pub(crate) fn begin_job(&mut self, limits: &Limits) {
+        self.begin(limits, Caller::default());
+        let state = self.store.data_mut();
+        state.cpu.restart(Duration::from_millis(limits.job_cpu_ms));
+        state.call.clock.restart(Duration::from_millis(limits.job_deadline_ms));
+        // There is no request to answer.
+        state.outgoing = Outgoing::default();
+    }
+
+    /// Lets the component carry out `work`; none if it does not export the handler.
+    ///
+    /// # Errors
+    ///
+    /// Why the component trapped.
+    pub(crate) async fn run(&mut self, exports: &Exports, work: &jobs::Work) -> wasmtime::Result<Option<Result<(), jobs::Failure>>> {
+        let Some(jobs) = &exports.jobs else { return Ok(None) };
+        let jobs = jobs.load(&mut self.store, &self.instance)?;
+        jobs.call_run(&mut self.store, work).await.map(Some)
     }
 
     /// Whether the instance may serve another request: nothing of the last one is left in it, it is not due, and it has not used up three quarters of the memory that its start left it.

@@ -23,16 +23,20 @@ use super::describe::Description;
 use super::generation::{Generation, Instances, SharedGeneration};
 use super::instance::{Exports, InstanceParts};
 use super::runtime::WasmRuntime;
+use super::schedules::{self, HANDLER, schedules};
 use super::state::{InstanceState, PluginRooms};
 use crate::backend::catalog::Catalogs;
 use crate::backend::database::SpaceName;
 use crate::backend::docker_hub::Hub;
 use crate::backend::engine::Engine;
+use crate::backend::jobs::Queues;
 use crate::backend::lines::LineMeter;
 use crate::backend::operations::{Operations, Owner};
+use crate::backend::recreate::Recreations;
 use crate::backend::registry::Registries;
 use crate::backend::users::{Identities, SiteUsers};
 use crate::bindings::exports::wharf::http::handler;
+use crate::bindings::exports::wharf::jobs::handler as jobs;
 use crate::bindings::exports::wharf::plugin::description;
 use crate::bindings::wharf::http::{outgoing, types};
 use crate::capability;
@@ -40,6 +44,7 @@ use crate::capability::call::PluginIdentity;
 use crate::capability::config::PluginSettingsText;
 use crate::capability::docker::DockerRoom;
 use crate::capability::identity::IdentityRoom;
+use crate::capability::jobs::JobsRoom;
 use crate::capability::registry::{RegistryRoom, Sources, Store};
 use crate::capability::storage::{Storage, StorageRoom};
 use crate::metrics::Metrics;
@@ -54,11 +59,14 @@ pub(crate) struct Loader {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) operations: Operations,
     pub(crate) registries: Registries,
+    pub(crate) recreations: Recreations,
     pub(crate) hub: Hub,
     /// The catalogues of each site, by its name. Plugins keep theirs over a reload, so that it changes what is in them.
     catalogs: Mutex<HashMap<String, Catalogs>>,
     pub(crate) storage: Storage,
     pub(crate) identities: Identities,
+    /// The queues of the sites, which stay over a reload.
+    pub(crate) queues: Queues,
     cache: CodeCache,
     /// Descriptions by the component's digest.
     descriptions: Mutex<HashMap<String, Description>>,
@@ -136,9 +144,25 @@ impl Loader {
         let runtime = Arc::new(runtime);
         let registries = Registries::new(metrics.clone());
         let hub = Hub::new(registries.clone());
+        let recreations = Recreations::new(operations.clone());
         let (storage, identities) = (Storage::default(), Identities::new(metrics.clone()));
+        let queues = Queues::new(storage.databases.clone());
         let (catalogs, descriptions, generations) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Loader { runtime, metrics, operations, registries, hub, catalogs, storage, identities, cache, descriptions, generations }
+        Loader {
+            runtime,
+            metrics,
+            operations,
+            registries,
+            recreations,
+            hub,
+            catalogs,
+            storage,
+            identities,
+            queues,
+            cache,
+            descriptions,
+            generations,
+        }
     }
 
     /// The catalogues of the site `site`.
@@ -193,6 +217,8 @@ impl Loader {
         check_imports(&compiled.imports, &settings)?;
         let description = self.describe(&compiled, &settings.limits).await.map_err(here)?;
         check_config(&description, &settings)?;
+        schedules::check(&description, &settings, has_jobs(&compiled.exports))?;
+        let schedules = schedules(&description, &settings);
         for warning in warnings(&description.grants, &compiled.imports, &settings.grants, &settings.at) {
             tracing::warn!(plugin = settings.name.value, "{warning}");
         }
@@ -200,7 +226,9 @@ impl Loader {
         let owner = Owner { site: site.to_owned(), plugin: settings.name.value.clone() };
         let operations = self.operations.of_plugin(owner, settings.limits.operations);
         let docker = match (&settings.grants.docker, &engine) {
-            (Some(grant), Some(engine)) => DockerRoom::new(grant.clone(), engine, &self.registries, operations.clone()),
+            (Some(grant), Some(engine)) => {
+                DockerRoom::new(grant.clone(), engine, &self.registries, self.recreations.on(engine), operations.clone())
+            }
             (None, _) => DockerRoom::powerless(),
             // Engines are made before plugins are loaded, and one that could not be has been reported.
             (Some(grant), None) => {
@@ -221,6 +249,13 @@ impl Loader {
                 ),
                 storage: StorageRoom::new(settings.grants.storage.clone(), &self.storage, owner),
                 identity: IdentityRoom::new(settings.grants.identity.clone(), users),
+                jobs: JobsRoom::new(
+                    settings.grants.jobs.clone(),
+                    &settings.name.value,
+                    &self.queues.site(site),
+                    settings.limits.jobs_waiting,
+                    schedules.clone(),
+                ),
                 config: PluginSettingsText::new(settings.config.clone()),
                 lines: Arc::new(LineMeter::new(settings.limits.log_lines_per_second)),
             }),
@@ -242,6 +277,7 @@ impl Loader {
             settings,
             engine,
             storage: storage_epoch,
+            schedules,
             imports,
             parts,
             pre,
@@ -280,6 +316,7 @@ impl Loader {
                 registry: RegistryRoom::new(None, self.sources("", None), Store { operations: Operations::nobodys(), blobs: None }),
                 storage: StorageRoom::new(None, &self.storage, SpaceName::default()),
                 identity: IdentityRoom::powerless(),
+                jobs: JobsRoom::powerless(),
                 config: PluginSettingsText::default(),
                 lines: Arc::new(LineMeter::new(0)),
             }),
@@ -365,7 +402,8 @@ fn exports(pre: &InstancePre<InstanceState>, names: &[String]) -> Result<Exports
     let missing = |interface: &str| {
         let other = names.iter().find(|name| name.split_once('@').is_some_and(|(base, _)| base == interface));
         let found = other.map(|other| format!("; it exports `{other}`")).unwrap_or_default();
-        let message = format!("the component does not export `{interface}@{CONTRACT}`, which a plugin must{found}");
+        let why = if interface == HANDLER { "" } else { ", which a plugin must" };
+        let message = format!("the component does not export `{interface}@{CONTRACT}`{why}{found}");
         let remedy = match other {
             Some(_) => format!("build it with an SDK of the contract {CONTRACT}"),
             None => format!("export it with `wharf_sdk::export!`, or build for the world `wharf:plugin/plugin@{CONTRACT}`"),
@@ -375,7 +413,16 @@ fn exports(pre: &InstancePre<InstanceState>, names: &[String]) -> Result<Exports
     Ok(Exports {
         description: description::GuestIndices::new(pre).map_err(|_| missing("wharf:plugin/description"))?,
         handler: handler::GuestIndices::new(pre).map_err(|_| missing("wharf:http/handler"))?,
+        jobs: match has_jobs(names) {
+            true => Some(jobs::GuestIndices::new(pre).map_err(|_| missing(HANDLER))?),
+            false => None,
+        },
     })
+}
+
+/// Whether a component with the exports `names` carries out jobs, in whatever version of the contract.
+fn has_jobs(names: &[String]) -> bool {
+    names.iter().any(|name| name.split_once('@').is_some_and(|(base, _)| base == HANDLER))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! resolved imports, grants, settings, limits and a pool of instances. It never changes; a new version is a new generation. Nothing here knows axum or
 //! listeners, and the rooms below know nothing of plugins.
 
+pub(crate) mod background;
 pub(crate) mod call;
 pub(crate) mod checks;
 pub(crate) mod circuit;
@@ -17,5 +18,6 @@ pub(crate) mod meter;
 pub(crate) mod outcome;
 pub(crate) mod pool;
 pub(crate) mod runtime;
+pub(crate) mod schedules;
 pub(crate) mod state;
 pub(crate) mod stdio;

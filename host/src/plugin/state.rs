@@ -19,6 +19,7 @@ use crate::capability::call::CallContext;
 use crate::capability::config::{ConfigCtxView, ConfigView, PluginSettingsText};
 use crate::capability::docker::{DockerCtxView, DockerRoom, DockerView};
 use crate::capability::identity::{IdentityCtxView, IdentityRoom, IdentityView};
+use crate::capability::jobs::{JobsCtxView, JobsRoom, JobsView};
 use crate::capability::log::{LogCtxView, LogView};
 use crate::capability::registry::{RegistryCtxView, RegistryRoom, RegistryView};
 use crate::capability::storage::{StorageCtxView, StorageRoom, StorageView};
@@ -29,6 +30,7 @@ pub(crate) struct PluginRooms {
     pub(crate) registry: RegistryRoom,
     pub(crate) storage: StorageRoom,
     pub(crate) identity: IdentityRoom,
+    pub(crate) jobs: JobsRoom,
     pub(crate) config: PluginSettingsText,
     pub(crate) lines: Arc<LineMeter>,
 }
@@ -211,6 +213,12 @@ impl StorageView for InstanceState {
 impl IdentityView for InstanceState {
     fn identity(&mut self) -> IdentityCtxView<'_> {
         IdentityCtxView { room: &self.rooms.identity, call: &mut self.call }
+    }
+}
+
+impl JobsView for InstanceState {
+    fn jobs(&mut self) -> JobsCtxView<'_> {
+        JobsCtxView { room: &self.rooms.jobs, call: &mut self.call }
     }
 }
 

@@ -35,6 +35,14 @@ pub struct Limits {
     pub response_mib: u64,
     /// Host calls of one request.
     pub host_calls: u64,
+    /// Jobs carried out at the same time on one host, each in an instance of its own beside those of requests.
+    pub jobs: u64,
+    /// Jobs and messages to webhooks that may wait. One more is answered `quota-exceeded`.
+    pub jobs_waiting: u64,
+    /// Time of one attempt of a job, in milliseconds. Waiting for an operation does not count.
+    pub job_deadline_ms: u64,
+    /// Processor time of one attempt of a job, in milliseconds. Waiting is free.
+    pub job_cpu_ms: u64,
     /// Lines of log, standard output and standard error, for each second.
     pub log_lines_per_second: u64,
 }
@@ -77,6 +85,14 @@ impl Default for Limits {
             response_mib: 16,
             // Ten thousand containers, a thousand at a time, with room to spare; a loop of calls ends.
             host_calls: 1_000,
+            // Work that nobody waits for should not be felt by those who do.
+            jobs: 2,
+            // A day of one job every ten seconds; one that gives itself two in its place comes to an end.
+            jobs_waiting: 10_000,
+            // A check of a few hundred images at registries that answer slowly.
+            job_deadline_ms: 600_000,
+            // A job looks at more than a request does, and not at ten times as much.
+            job_cpu_ms: 10_000,
             // More than this is a loop, and nobody reads it.
             log_lines_per_second: 500,
         }
@@ -110,6 +126,10 @@ impl Limits {
         LimitKey { key: "request_mib", range: 0..=1_048_576, field: |limits| &mut limits.request_mib },
         LimitKey { key: "response_mib", range: 1..=1_024, field: |limits| &mut limits.response_mib },
         LimitKey { key: "host_calls", range: 0..=1_000_000, field: |limits| &mut limits.host_calls },
+        LimitKey { key: "jobs", range: 1..=100, field: |limits| &mut limits.jobs },
+        LimitKey { key: "jobs_waiting", range: 1..=1_000_000, field: |limits| &mut limits.jobs_waiting },
+        LimitKey { key: "job_deadline_ms", range: 1..=86_400_000, field: |limits| &mut limits.job_deadline_ms },
+        LimitKey { key: "job_cpu_ms", range: 10..=3_600_000, field: |limits| &mut limits.job_cpu_ms },
         LimitKey { key: "log_lines_per_second", range: 0..=1_000_000, field: |limits| &mut limits.log_lines_per_second },
     ];
 }

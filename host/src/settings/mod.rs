@@ -13,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::backend::jobs::Timing;
 use crate::backend::users::Hashed;
 use crate::capability::Grants;
 
@@ -40,6 +41,7 @@ pub(crate) mod testing {
 pub use limits::Limits;
 pub use location::{Located, Location, Mistake, Mistakes};
 pub use read::load;
+pub(crate) use read::{check_schedule_name, secret_at};
 
 /// The engine that is used where none is named.
 pub(crate) const DEFAULT_ENGINE: &str = "default";
@@ -308,6 +310,8 @@ pub struct PluginSettings {
     pub limits: Limits,
     /// What it may do.
     pub grants: Grants,
+    /// When its schedules have their turns, where that is not what the plugin says of itself; none is off. By name.
+    pub(crate) schedules: BTreeMap<String, Located<Option<Timing>>>,
     /// Its own settings.
     pub config: PluginConfig,
     /// Where its table begins.

@@ -21,6 +21,7 @@ mod catalogs;
 mod config;
 mod docker_hub;
 mod registries;
+mod schedules;
 mod secret;
 mod server;
 mod sites;
@@ -28,6 +29,9 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod users;
+
+pub(crate) use schedules::check_schedule_name;
+pub(crate) use secret::at as secret_at;
 
 /// Where Docker listens unless it was told otherwise.
 const DOCKER_SOCKET: &str = "unix:///var/run/docker.sock";

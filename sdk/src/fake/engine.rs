@@ -39,6 +39,12 @@ pub(super) struct Engine {
     pub(super) holds_builds: bool,
     /// The same for downloads.
     pub(super) holds_downloads: bool,
+    /// The same for recreations.
+    pub(super) holds_recreations: bool,
+    /// How recreations fail, if they do.
+    pub(super) failing_recreations: Option<Error>,
+    /// How many recreations have succeeded: each makes an id of its own.
+    pub(super) recreated: u32,
     /// At which instruction builds fail, and why.
     pub(super) failing_builds: Option<(String, String)>,
     pub(super) hub: Hub,
@@ -53,7 +59,7 @@ pub(super) fn hex_id(seed: &str) -> String {
     [1, 2, 3, 4].map(|salt| format!("{:016x}", hash(salt))).concat()
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -62,11 +68,11 @@ impl Container {
         text(&self.details, "/Name").trim_start_matches('/')
     }
 
-    fn identity(&self) -> &str {
+    pub(super) fn identity(&self) -> &str {
         text(&self.details, "/Id")
     }
 
-    fn status(&self) -> &str {
+    pub(super) fn status(&self) -> &str {
         text(&self.details, "/State/Status")
     }
 
@@ -94,6 +100,9 @@ impl Engine {
             holds_pulls: false,
             holds_builds: false,
             holds_downloads: false,
+            holds_recreations: false,
+            failing_recreations: None,
+            recreated: 0,
             failing_builds: None,
             hub: Hub::default(),
             last_port: 49152,
@@ -113,6 +122,7 @@ impl Engine {
     }
 
     pub(super) fn add_image(&mut self, image: Image) {
+        self.images.retain(|other| other.id != image.id);
         for other in &mut self.images {
             other.tags.retain(|tag| !image.tags.contains(tag));
         }
@@ -134,7 +144,7 @@ impl Engine {
         self.place(name).and_then(|place| self.containers.get(place).ok_or(Error::NotFound))
     }
 
-    fn find_mut(&mut self, name: &str) -> Result<&mut Container, Error> {
+    pub(super) fn find_mut(&mut self, name: &str) -> Result<&mut Container, Error> {
         let place = self.place(name)?;
         self.containers.get_mut(place).ok_or(Error::NotFound)
     }
@@ -176,10 +186,16 @@ impl Engine {
             };
             (filter.all || container.is_up()) && filter.labels.iter().all(has)
         };
+        // The reference, until that leads to another image.
+        let shown = |container: &Container| {
+            let (reference, id) = (text(&container.details, "/Config/Image"), text(&container.details, "/Image"));
+            let is_moved = self.image(reference).is_some_and(|image| image.id != id);
+            if is_moved { id.to_owned() } else { reference.to_owned() }
+        };
         let summary = |container: &Container| ContainerSummary {
             id: container.identity().to_owned(),
             names: vec![container.name().to_owned()],
-            image: text(&container.details, "/Config/Image").to_owned(),
+            image: shown(container),
             image_id: text(&container.details, "/Image").to_owned(),
             state: container.status().to_owned(),
             labels: container.labels(),

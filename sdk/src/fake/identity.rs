@@ -15,7 +15,7 @@ use crate::identity::sessions::Session;
 use crate::identity::tokens::{ACCESS, Token, TokenInfo, TokenRequest};
 
 /// When the clock of a new host stands: 2024-01-01T00:00:00Z.
-const BEGINNING_MS: u64 = 1_704_067_200_000;
+pub(super) const BEGINNING_MS: u64 = 1_704_067_200_000;
 
 /// How long a session lasts.
 const SESSION_MS: u64 = 12 * 3_600_000;
@@ -100,6 +100,10 @@ impl Identity {
 
     pub(super) fn pass(&mut self, time: Duration) {
         self.now_ms = self.now_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     pub(super) fn has_users(&self) -> bool {

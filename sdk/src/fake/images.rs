@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn pull(&mut self, reference: &str) -> Result<(), Error> {
         registry::resolve(reference)?;
         let tag = with_tag(familiar(reference)).into_owned();
-        let image = self.registry.iter().find(|image| image.tags.contains(&tag) || image.digests.contains(&tag)).cloned();
+        let image = self.registry.iter().rev().find(|image| image.tags.contains(&tag) || image.digests.contains(&tag)).cloned();
         self.add_image(image.ok_or(Error::NotFound)?);
         Ok(())
     }

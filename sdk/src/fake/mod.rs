@@ -31,6 +31,7 @@ use std::rc::Rc;
 
 use crate::export::{Exported, Plugin};
 use crate::host;
+use crate::jobs::{Failure, Jobs, Work};
 
 mod builds;
 mod downloads;
@@ -38,15 +39,18 @@ mod engine;
 mod hub;
 mod identity;
 mod images;
+mod jobs;
 mod message;
 mod objects;
 mod operations;
+mod recreations;
 mod registry;
 pub(crate) mod storage;
 pub(crate) mod stream;
 mod world;
 
 pub use builds::{Build, BuildFile};
+pub use jobs::Post;
 pub use message::{Answer, RequestBuilder, delete, get, patch, post, put, request};
 pub use objects::{Container, Image};
 pub use registry::RemoteImage;
@@ -76,6 +80,15 @@ pub fn call<P: Plugin>(request: RequestBuilder) -> Answer {
         answer.body.clear();
     }
     answer
+}
+
+/// Lets `P` carry out `work`, as the host does for a job.
+///
+/// # Errors
+///
+/// Why it was not carried out.
+pub fn run_job<P: Jobs>(work: &Work) -> Result<(), Failure> {
+    P::run(work)
 }
 
 /// The description of `P`, as the host reads it.

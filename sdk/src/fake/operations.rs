@@ -1,19 +1,20 @@
 //! Operations of the fake host's engine.
 //!
-//! A pull, a build or a download is done when it is asked for, unless the test holds such back: then one that was begun stays under way until the test, or a plugin that waits, lets it end.
+//! A pull, a build, a download or a recreation is done when it is asked for, unless the test holds such back: then one that was begun stays under way until the test, or a plugin that waits, lets it end.
 
 use serde_json::{Value, json};
 
 use super::builds::Build;
 use super::downloads::Download;
 use super::engine::{Engine, hex_id};
+use super::recreations::Recreation;
 use super::registry;
 use crate::docker::operations_read::{Operation, OperationState, ProgressFormat};
 use crate::error::Error;
 use crate::stream::ByteStream;
 
-/// When everything happens here, in milliseconds since 1970.
-const NOW_MS: u64 = 1_605_861_345_978;
+/// When everything happens here, in milliseconds since 1970: when the clock of a new host stands.
+const NOW_MS: u64 = super::identity::BEGINNING_MS;
 
 /// An operation.
 pub(super) struct Task {
@@ -30,6 +31,7 @@ enum Work {
     Pull(String),
     Build(Box<Build>),
     Download(Box<Download>),
+    Recreation(Box<Recreation>),
 }
 
 impl Work {
@@ -38,6 +40,7 @@ impl Work {
             Work::Pull(_) => "pull",
             Work::Build(_) => "build",
             Work::Download(_) => "download",
+            Work::Recreation(_) => "recreate",
         }
     }
 
@@ -47,6 +50,7 @@ impl Work {
             Work::Pull(reference) => reference,
             Work::Build(build) => build.options.names.first().map_or("", String::as_str),
             Work::Download(download) => &download.subject,
+            Work::Recreation(recreation) => &recreation.name,
         }
     }
 
@@ -54,7 +58,7 @@ impl Work {
     fn subject(&self) -> String {
         let reference = self.reference();
         match self {
-            Work::Download(_) => reference.to_owned(),
+            Work::Download(_) | Work::Recreation(_) => reference.to_owned(),
             Work::Pull(_) | Work::Build(_) => {
                 registry::resolve(reference).map_or_else(|_| reference.to_owned(), |reference| reference.full)
             }
@@ -80,8 +84,10 @@ impl Task {
             "id": self.id, "kind": self.work.kind(), "subject": subject, "state": state, "percent": self.percent, "began_ms": NOW_MS,
             "ended_ms": ended_ms, "reason": reason,
         });
-        if let Work::Build(build) = &self.work {
-            super::objects::merge(&mut json, build.progress());
+        match &self.work {
+            Work::Build(build) => super::objects::merge(&mut json, build.progress()),
+            Work::Recreation(recreation) => super::objects::merge(&mut json, recreation.progress()),
+            Work::Pull(_) | Work::Download(_) => {}
         }
         Operation {
             id: self.id.clone(),
@@ -130,6 +136,7 @@ impl Engine {
                 Work::Pull(reference) => self.pull(reference),
                 Work::Build(build) => self.carry_out_build(build),
                 Work::Download(download) => download.carry_out(&self.hub),
+                Work::Recreation(recreation) => self.carry_out_recreation(recreation),
             };
             match outcome {
                 Ok(()) => (task.state, task.percent) = (OperationState::Succeeded, Some(100)),
@@ -149,6 +156,28 @@ impl Engine {
 
     pub(super) fn finish_all_downloads(&mut self) {
         self.finish(|task| matches!(task.work, Work::Download(_)));
+    }
+
+    pub(super) fn finish_all_recreations(&mut self) {
+        self.finish(|task| matches!(task.work, Work::Recreation(_)));
+    }
+
+    /// Begins to recreate what was checked, unless it is being recreated.
+    pub(super) fn begin_checked_recreation(&mut self, recreation: Recreation) -> Result<String, Error> {
+        let busy = |task: &Task| task.is_running() && matches!(&task.work, Work::Recreation(other) if other.name == recreation.name);
+        if self.tasks.iter().any(busy) {
+            return Err(Error::Conflict(format!("the container `{}` is being recreated", recreation.name)));
+        }
+        let held = self.holds_recreations;
+        Ok(self.begin_task(Work::Recreation(Box::new(recreation)), held))
+    }
+
+    /// The recreations under way.
+    pub(super) fn recreations(&mut self) -> impl Iterator<Item = &mut Recreation> {
+        self.tasks.iter_mut().filter(|task| task.is_running()).filter_map(|task| match &mut task.work {
+            Work::Recreation(recreation) => Some(&mut **recreation),
+            Work::Pull(_) | Work::Build(_) | Work::Download(_) => None,
+        })
     }
 
     pub(super) fn advance_pulls(&mut self, percent: u8) {
@@ -181,7 +210,7 @@ impl Engine {
     pub(super) fn builds(&self) -> Vec<Build> {
         let builds = self.tasks.iter().filter_map(|task| match &task.work {
             Work::Build(build) => Some((**build).clone()),
-            Work::Pull(_) | Work::Download(_) => None,
+            Work::Pull(_) | Work::Download(_) | Work::Recreation(_) => None,
         });
         builds.collect()
     }
@@ -213,7 +242,7 @@ impl Engine {
     pub(super) fn log_of_operation(&mut self, id: &str) -> Result<ByteStream, Error> {
         self.wait_for_operation(id)?;
         let log = match &self.task(id)?.work {
-            Work::Pull(_) | Work::Download(_) => String::new(),
+            Work::Pull(_) | Work::Download(_) | Work::Recreation(_) => String::new(),
             Work::Build(build) => build.log.clone(),
         };
         Ok(ByteStream(super::stream::ByteStream::new([Ok(log.into_bytes())])))
@@ -223,6 +252,9 @@ impl Engine {
         let task = self.tasks.iter_mut().find(|task| task.id == id).ok_or(Error::NotFound)?;
         if task.is_running() {
             task.state = OperationState::Cancelled;
+            if let Work::Recreation(recreation) = &mut task.work {
+                recreation.take_back();
+            }
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::registry::references::Reference;
 use crate::registry::tags_read::TagList;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An image in a registry. Its digest depends on its reference alone unless it is set.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct RemoteImage {
     reference: String,
     digest: String,
     config: Value,
+    /// The platform that it is for, if it is in an index, of which `digest` is then.
+    platform: Option<String>,
 }
 
 impl RemoteImage {
@@ -25,7 +28,7 @@ impl RemoteImage {
     pub fn new(reference: &str) -> RemoteImage {
         let full = resolve(reference).map_or_else(|_| reference.to_owned(), |reference| reference.full);
         let digest = format!("sha256:{}", hex_id(&full));
-        RemoteImage { reference: full, digest, config: json!({"os": "linux", "architecture": "amd64", "config": {}}) }
+        RemoteImage { reference: full, digest, config: json!({"os": "linux", "architecture": "amd64", "config": {}}), platform: None }
     }
 
     /// With this digest.
@@ -42,7 +45,16 @@ impl RemoteImage {
         self
     }
 
-    fn config_digest(&self) -> String {
+    /// In an index that has it for `platform` and nothing for any other; the digest is that of the index.
+    #[must_use]
+    pub fn in_index_for(mut self, platform: &str) -> RemoteImage {
+        self.platform = Some(platform.to_owned());
+        self
+    }
+
+    /// The digest of its configuration, which is the image's id where an engine has it.
+    #[must_use]
+    pub fn config_digest(&self) -> String {
         format!("sha256:{}", hex_id(&self.config.to_string()))
     }
 }
@@ -88,12 +100,26 @@ fn find<'i>(images: &'i [RemoteImage], reference: &str) -> Result<&'i RemoteImag
         reference.digest.as_ref().is_some_and(|digest| *digest == image.digest && image.reference.starts_with(&format!("{repository}:")))
     };
     let by_tag = |image: &&RemoteImage| reference.digest.is_none() && image.reference == reference.full;
-    images.iter().find(|image| by_tag(image) || by_digest(image)).ok_or(Error::NotFound)
+    // A reference leads to what was published last.
+    images.iter().rev().find(|image| by_tag(image) || by_digest(image)).ok_or(Error::NotFound)
 }
 
 pub(super) fn head(images: &[RemoteImage], reference: &str) -> Result<Head, Error> {
     let image = find(images, reference)?;
-    Ok(Head { digest: image.digest.clone(), media_type: MANIFEST.to_owned(), size: None })
+    let media_type = if image.platform.is_some() { INDEX } else { MANIFEST };
+    Ok(Head { digest: image.digest.clone(), media_type: media_type.to_owned(), size: None })
+}
+
+/// The manifest for `platform`; none is linux/amd64.
+pub(super) fn platform_manifest(images: &[RemoteImage], reference: &str, platform: Option<&str>) -> Result<Manifest, Error> {
+    let image = find(images, reference)?;
+    let Some(own) = &image.platform else { return manifest(images, reference) };
+    let wanted = platform.unwrap_or("linux/amd64");
+    if own != wanted {
+        return Err(Error::Unavailable(format!("no-platform: the index has nothing for {wanted}")));
+    }
+    let digest = format!("sha256:{}", hex_id(&format!("{wanted} {}", image.config_digest())));
+    Ok(Manifest { digest, ..manifest(images, reference)? })
 }
 
 pub(super) fn manifest(images: &[RemoteImage], reference: &str) -> Result<Manifest, Error> {
@@ -115,6 +141,7 @@ pub(super) fn tags(images: &[RemoteImage], reference: &str, limit: u32) -> Resul
         return Err(Error::NotFound);
     }
     tags.sort();
+    tags.dedup();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let complete = tags.len() <= limit;
     tags.truncate(limit);

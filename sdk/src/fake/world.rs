@@ -1,4 +1,6 @@
 //! The fake host itself: what it holds, what it was asked, and what it answers to the functions that are not the engine's.
+//!
+//! Over 500 lines because a trait is implemented in one piece, and this one has every function of the contract.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use super::builds::Build;
 use super::engine::Engine;
 use super::identity::Identity;
+use super::jobs::Jobs;
 use super::objects::{Container, Image};
 use super::registry::{self, RemoteImage};
 use super::storage::Storage;
@@ -18,6 +21,7 @@ use crate::docker::Grace;
 use crate::docker::containers_create::Created;
 use crate::docker::containers_logs::LogOptions;
 use crate::docker::containers_read::{ContainerFilter, ContainerSummary};
+use crate::docker::containers_recreate::{Change, RecreateOptions};
 use crate::docker::containers_remove::RemoveOptions;
 use crate::docker::distribution_read::Distribution;
 use crate::docker::images_build::{BuildOptions, ContextFile};
@@ -83,6 +87,7 @@ struct State {
     engine: Engine,
     storage: Storage,
     identity: Identity,
+    jobs: Jobs,
     config: Value,
     secrets: BTreeMap<String, String>,
     failures: BTreeMap<String, Error>,
@@ -104,6 +109,7 @@ impl Host {
             engine: Engine::new(),
             storage: Storage::default(),
             identity: Identity::default(),
+            jobs: Jobs::default(),
             config: json!({}),
             secrets: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -127,7 +133,7 @@ impl Host {
         self.0.borrow_mut().engine.registry.push(image);
     }
 
-    /// Adds an image that a registry has, for the functions of [`registry`](crate::registry). A pull does not know it.
+    /// Adds an image that a registry has, for the functions of [`registry`](crate::registry): from now on its reference leads to it. A pull does not know it.
     pub fn remote_image(&self, image: RemoteImage) {
         self.0.borrow_mut().engine.remote.push(image);
     }
@@ -166,6 +172,31 @@ impl Host {
     #[must_use]
     pub fn builds(&self) -> Vec<Build> {
         self.0.borrow().engine.builds()
+    }
+
+    /// Holds back the recreations that are begun from now on: they stay under way until [`Host::finish_recreations`] or [`Host::fail_recreations`], or until a plugin waits for them.
+    pub fn hold_recreations(&self) {
+        self.0.borrow_mut().engine.holds_recreations = true;
+    }
+
+    /// Lets the recreations under way be at `step`: a word of the contract, `pulling`, `creating`, `stopping`, `starting`, `verifying`, `removing`, `undoing`.
+    pub fn advance_recreations(&self, step: &str) {
+        self.0.borrow_mut().engine.advance_recreations(step);
+    }
+
+    /// Lets the pull of the recreations under way be at `current` of `total` bytes, with the engine's word for what it does: `Downloading`.
+    pub fn advance_recreation_pulls(&self, status: &str, current: u64, total: u64) {
+        self.0.borrow_mut().engine.advance_recreation_pulls(status, current, total);
+    }
+
+    /// Lets the recreations under way end. A container whose image is not the one that it runs has a new id then.
+    pub fn finish_recreations(&self) {
+        self.0.borrow_mut().engine.finish_all_recreations();
+    }
+
+    /// Lets the recreations under way, and those that are begun from now on, fail with `error`: everything is taken back. None lets them succeed again.
+    pub fn fail_recreations(&self, error: Option<Error>) {
+        self.0.borrow_mut().engine.fail_recreations(error);
     }
 
     /// Adds a repository that a search of Docker Hub finds.
@@ -229,6 +260,11 @@ impl Host {
         self.0.borrow_mut().failures.insert(function.to_owned(), error);
     }
 
+    /// Ends what [`Host::fail`] began for `function`.
+    pub fn mend(&self, function: &str) {
+        self.0.borrow_mut().failures.remove(function);
+    }
+
     /// Removes the container `name` behind the plugin's back: lists still show it, everything else says that it is gone.
     pub fn vanish(&self, name: &str) {
         self.0.borrow_mut().engine.vanish(name);
@@ -290,6 +326,11 @@ impl Host {
     /// The users, for the functions that ask about them; those note their calls here, too.
     pub(super) fn identity(&self) -> RefMut<'_, Identity> {
         RefMut::map(self.0.borrow_mut(), |state| &mut state.identity)
+    }
+
+    /// The queue, the schedules and the webhooks, likewise.
+    pub(super) fn jobs(&self) -> RefMut<'_, Jobs> {
+        RefMut::map(self.0.borrow_mut(), |state| &mut state.jobs)
     }
 
     /// The same for a function that is asked about many things.
@@ -365,6 +406,14 @@ impl host::Host for Host {
 
     fn container_remove(&self, container: &str, options: RemoveOptions) -> Result<(), Error> {
         self.call("docker.containers-remove.remove", container, |engine| engine.remove(container, options))
+    }
+
+    fn container_recreate_begin(&self, container: &str, options: &RecreateOptions) -> Result<String, Error> {
+        self.call("docker.containers-recreate.begin", container, |engine| engine.begin_recreation(container, options))
+    }
+
+    fn container_recreate_preview(&self, container: &str, image: Option<&str>) -> Result<Vec<Change>, Error> {
+        self.call("docker.containers-recreate.preview", container, |engine| engine.preview_recreation(container, image))
     }
 
     fn images_inspect(&self, references: &[String]) -> Vec<Result<InspectedImage, Error>> {
@@ -454,8 +503,9 @@ impl host::Host for Host {
         self.call("registry.manifests-read.fetch", reference, |engine| registry::manifest(&engine.remote, reference))
     }
 
-    fn registry_platform_manifest(&self, reference: &str, _: Option<&str>) -> Result<Manifest, Error> {
-        self.call("registry.manifests-read.fetch-platform", reference, |engine| registry::manifest(&engine.remote, reference))
+    fn registry_platform_manifest(&self, reference: &str, platform: Option<&str>) -> Result<Manifest, Error> {
+        let about = "registry.manifests-read.fetch-platform";
+        self.call(about, reference, |engine| registry::platform_manifest(&engine.remote, reference, platform))
     }
 
     fn registry_config(&self, reference: &str, _: Option<&str>) -> Result<ImageConfig, Error> {

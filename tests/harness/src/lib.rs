@@ -5,8 +5,10 @@
 //! for [`newer`] and [`python`], which ask Debian's mirror, and [`s3`], which asks PyPI.
 
 pub mod bridge;
+pub mod crash;
 pub mod docker_hub;
 pub mod engine;
+pub mod engine_proxy;
 pub mod fake_engine;
 pub mod fault_proxy;
 mod firewall;

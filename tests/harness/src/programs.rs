@@ -22,6 +22,8 @@ pub struct Program {
 
 /// The engine.
 pub const DOCKERD: Program = Program { name: "dockerd", package: "docker.io" };
+/// The engine's command line; part of its package.
+pub const DOCKER: Program = Program { name: "docker", package: "docker.io" };
 /// Carries the bytes of published ports; part of the engine's package.
 pub const DOCKER_PROXY: Program = Program { name: "docker-proxy", package: "docker.io" };
 /// Runs containers for the engine.

@@ -56,7 +56,17 @@ impl Wharf {
     ///
     /// As [`Wharf::start`].
     pub fn kill_and_start_again(&mut self, binary: &Path) -> anyhow::Result<()> {
+        self.kill_and_start_again_after(binary, || {})
+    }
+
+    /// As [`Wharf::kill_and_start_again`], with something done while it does not run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Wharf::start`].
+    pub fn kill_and_start_again_after(&mut self, binary: &Path, between: impl FnOnce()) -> anyhow::Result<()> {
         self.process.kill()?;
+        between();
         (self.process, self.sites, self.admin) = launch(binary, self.folder.path(), &[])?;
         Ok(())
     }

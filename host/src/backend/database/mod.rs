@@ -109,6 +109,11 @@ impl Databases {
         self.state().epoch
     }
 
+    /// Whether other hosts may use the database too.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.database(), Database::Postgres(_))
+    }
+
     /// The space of `name`, which may hold `quota_bytes`. Nothing is opened or made before it is used.
     pub(crate) fn space(&self, name: SpaceName, quota_bytes: u64) -> Arc<dyn Space> {
         match self.database() {

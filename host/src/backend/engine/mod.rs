@@ -2,7 +2,7 @@
 //!
 //! Whatever follows Docker's own schema is passed on as the engine's JSON text: typed models lose the fields they do not know and fail on words they do not know (Podman has
 //! some). Typed requests that answer nothing (start, stop, remove) go through bollard, over the same pool of connections. A pull does not, see [`pull`]. What concerns images is
-//! in [`images`], and builds are in [`build`] with [`context`].
+//! in [`images`], what an exchange of containers needs in [`exchange`], and builds are in [`build`] with [`context`].
 //!
 //! **Waiting.** Nothing waits without end: a header has a limit, each body has one between two pieces, and what is held in memory has one in size ([`Patience`],
 //! [`MAX_JSON_BYTES`]). An engine that is down is no error until something is asked of it, and one that comes back is used again; its API version is agreed on anew then.
@@ -30,6 +30,7 @@ mod body;
 mod build;
 mod context;
 mod error;
+mod exchange;
 mod frames;
 mod images;
 mod lines;
@@ -89,8 +90,23 @@ impl Default for Patience {
 }
 
 /// The full id of a container: 64 hexadecimal digits in lower case. Not proof that it exists.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct ContainerId(String);
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> String {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<ContainerId, String> {
+        ContainerId::parse(&text).ok_or_else(|| format!("`{text}` is no container id"))
+    }
+}
 
 impl ContainerId {
     /// `text`, if it is a full id.

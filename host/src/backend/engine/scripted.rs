@@ -172,7 +172,11 @@ impl ScriptedEngine {
 
 /// Our way to an engine that may or may not be there, with little patience.
 pub(crate) fn engine_at(socket: &Path) -> Engine {
-    let short = Duration::from_millis(200);
+    engine_within(socket, Duration::from_millis(200))
+}
+
+/// The same with this much patience.
+pub(crate) fn engine_within(socket: &Path, short: Duration) -> Engine {
     Engine::with_patience(
         EngineAddress::Unix(socket.to_owned()),
         Patience { head: short, act: short, idle: short, log_search: 10 * short, pull_idle: short },

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::build::{BuildLog, BuildProgress, Steps};
 use super::download::{DownloadProgress, Fetched};
 use super::pull::{Layers, PullProgress};
+use super::recreation::{Recreating, RecreationProgress};
 
 /// How far an operation is that is under way.
 #[derive(Debug, Clone)]
@@ -15,6 +16,7 @@ pub(super) enum Progress {
     Pull(Arc<PullProgress>),
     Build(Arc<BuildProgress>),
     Download(Arc<DownloadProgress>),
+    Recreation(Arc<RecreationProgress>),
 }
 
 /// How far an operation is, or was at its end.
@@ -23,6 +25,7 @@ pub(crate) enum Details {
     Pull(Layers),
     Build(Steps),
     Download(Fetched),
+    Recreation(Box<Recreating>),
 }
 
 impl Progress {
@@ -32,13 +35,14 @@ impl Progress {
             Progress::Pull(progress) => Details::Pull(progress.now()),
             Progress::Build(progress) => Details::Build(progress.now()),
             Progress::Download(progress) => Details::Download(progress.now()),
+            Progress::Recreation(progress) => Details::Recreation(Box::new(progress.now())),
         }
     }
 
     /// Where it is kept what the engine says; none if that is not kept.
     pub(super) fn log(&self) -> Option<Arc<BuildLog>> {
         match self {
-            Progress::Pull(_) | Progress::Download(_) => None,
+            Progress::Pull(_) | Progress::Download(_) | Progress::Recreation(_) => None,
             Progress::Build(progress) => Some(Arc::clone(progress.log())),
         }
     }
@@ -51,6 +55,7 @@ impl Details {
             Details::Pull(layers) => layers.percent,
             Details::Build(steps) => steps.percent(),
             Details::Download(fetched) => fetched.percent(),
+            Details::Recreation(recreating) => recreating.percent(),
         }
     }
 
@@ -60,13 +65,14 @@ impl Details {
             Details::Pull(layers) => Some(layers.bytes().0),
             Details::Build(_) => None,
             Details::Download(fetched) => Some(fetched.current),
+            Details::Recreation(recreating) => recreating.pull.as_ref().map(|layers| layers.bytes().0),
         }
     }
 
     /// At which instruction it was; none where there are none.
     pub(super) fn step(&self) -> Option<u32> {
         match self {
-            Details::Pull(_) | Details::Download(_) => None,
+            Details::Pull(_) | Details::Download(_) | Details::Recreation(_) => None,
             Details::Build(steps) => Some(steps.step),
         }
     }

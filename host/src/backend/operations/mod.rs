@@ -10,7 +10,7 @@
 //!
 //! **Operations with a record.** What takes so long that its progress is of interest has one, an [`Operation`] that belongs to a plugin of a site and not to the generation that began it. It can
 //! be looked at, watched and cancelled by its id; what may be known of it to whom is decided in the rooms. What is known of it beside that is of its kind, see [`details`]: of [pulls](pull),
-//! [builds](build) and [downloads](download).
+//! [builds](build), [downloads](download) and [recreations](recreation).
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +25,7 @@ use tracing::Instrument;
 use crate::backend::blobs::BlobName;
 use crate::backend::catalog::ArchiveError;
 use crate::backend::engine::{BuildError, ContextError, EngineAddress, EngineError};
+use crate::backend::recreate::RecreationFailure;
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::RegistryError;
 
@@ -33,6 +34,7 @@ mod details;
 mod download;
 mod pull;
 mod record;
+mod recreation;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -41,10 +43,11 @@ pub(crate) use build::{Build, BuildProgress};
 pub(crate) use details::Details;
 use details::Progress;
 pub(crate) use download::{Download, DownloadProgress, TemplateName};
-pub(crate) use pull::Pull;
 use pull::SharedPulls;
-pub(crate) use record::{Moment, Operation, Outcome};
+pub(crate) use pull::{Layers, Pull};
+pub(crate) use record::{Moment, Operation, Outcome, new_id, now_ms};
 use record::{Records, Unfinished};
+pub(crate) use recreation::{Recreated, Recreating, Recreation, RecreationProgress, RecreationStep, Reserved};
 
 /// The operations of one process. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -71,7 +74,7 @@ pub(crate) struct Owner {
 /// What is done, and to what.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
-    /// `pull`, `build` or `download`.
+    /// `pull`, `build`, `download` or `recreate`.
     pub(crate) kind: &'static str,
     pub(crate) object: Object,
 }
@@ -83,6 +86,8 @@ pub(crate) enum Object {
     Image { image: ImageReference, engine: EngineAddress },
     /// A template, whose archive becomes a blob of the plugin.
     Template { template: TemplateName, blob: BlobName },
+    /// A container of an engine.
+    Container(Recreated),
 }
 
 impl Subject {
@@ -90,17 +95,35 @@ impl Subject {
     pub(crate) fn image(&self) -> Option<(&ImageReference, &EngineAddress)> {
         match &self.object {
             Object::Image { image, engine } => Some((image, engine)),
+            Object::Template { .. } | Object::Container(_) => None,
+        }
+    }
+
+    /// The container, of what is done to one.
+    pub(crate) fn container(&self) -> Option<&Recreated> {
+        match &self.object {
+            Object::Container(container) => Some(container),
+            Object::Image { .. } | Object::Template { .. } => None,
+        }
+    }
+
+    /// The engine that it concerns; none of what concerns no engine.
+    pub(crate) fn engine(&self) -> Option<&EngineAddress> {
+        match &self.object {
+            Object::Image { engine, .. } => Some(engine),
+            Object::Container(container) => Some(&container.engine),
             Object::Template { .. } => None,
         }
     }
 }
 
-/// The image's full reference, or the template as `catalogue/name:version`.
+/// The image's full reference, the template as `catalogue/name:version`, or the container's name.
 impl fmt::Display for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Object::Image { image, .. } => image.fmt(formatter),
             Object::Template { template, .. } => template.fmt(formatter),
+            Object::Container(container) => formatter.write_str(&container.name),
         }
     }
 }
@@ -164,6 +187,9 @@ pub(crate) enum OperationFailure {
     /// The files of a build are not what they were said to be.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// A container was not recreated.
+    #[error(transparent)]
+    Recreation(#[from] RecreationFailure),
     /// What was asked for breaks a rule that could be held against it only now.
     #[error("{0}")]
     Invalid(String),
@@ -286,7 +312,7 @@ impl PluginOperations {
         let permit = self.permit()?;
         let (of_record, of_task) = if undo.is_none() { (Some(permit), None) } else { (None, Some(permit)) };
         let Shared { tasks, records, observer, .. } = &*self.all.0;
-        let operation = Arc::new(Operation::new(subject, self.owner.clone(), progress, of_record, Arc::clone(observer)));
+        let operation = Arc::new(Operation::new(new_id(), subject, self.owner.clone(), progress, of_record, Arc::clone(observer)));
         records.add(Arc::clone(&operation));
         let work = work(Arc::clone(&operation));
         let unfinished = Unfinished(Arc::clone(&operation));

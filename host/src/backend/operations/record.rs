@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::build::BuildLog;
-use super::{Details, OperationError, OperationFailure, OperationObserver, Owner, Progress, Subject};
+use super::{Details, OperationError, OperationFailure, OperationObserver, Owner, Progress, Recreating, Subject};
 
 /// How long the record of an operation is kept after its end.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -53,6 +53,8 @@ pub(crate) struct Operation {
     /// What the engine says; none for operations of which that is not kept.
     pub(super) log: Option<Arc<BuildLog>>,
     cancelled: CancellationToken,
+    /// Whether it is over only when its work says so, and not with being cancelled.
+    ends_itself: bool,
     /// Given back at the end, and not when the record is forgotten. None where the work has it.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
     observer: Arc<dyn OperationObserver>,
@@ -94,8 +96,9 @@ impl Moment {
 }
 
 impl Operation {
-    /// An operation that begins now. It has `permit` until it ends, or else its work has one.
+    /// The operation `id`, which begins now. It has `permit` until it ends, or else its work has one.
     pub(super) fn new(
+        id: String,
         subject: Subject,
         owner: Owner,
         progress: Progress,
@@ -103,7 +106,7 @@ impl Operation {
         observer: Arc<dyn OperationObserver>,
     ) -> Operation {
         let operation = Operation {
-            id: format!("{:032x}", fastrand::u128(..)),
+            id,
             subject,
             owner,
             began_ms: now_ms(),
@@ -111,6 +114,7 @@ impl Operation {
             log: progress.log(),
             state: watch::Sender::new(State::Running(progress)),
             cancelled: CancellationToken::new(),
+            ends_itself: false,
             permit: Mutex::new(permit),
             observer,
         };
@@ -118,6 +122,37 @@ impl Operation {
         tracing::info!(operation = id, kind = subject.kind, subject = %subject.object, site = owner.site, plugin = owner.plugin, "an operation began");
         operation.observer.began(subject.kind);
         operation
+    }
+
+    /// The same operation, which is over only when its work says so. It began at `began_ms`, if another run of the host began it.
+    pub(super) fn ending_itself(mut self, began_ms: Option<u64>) -> Operation {
+        self.ends_itself = true;
+        self.began_ms = began_ms.unwrap_or(self.began_ms);
+        self
+    }
+
+    /// A recreation that another run of the host has ended, of which nothing is counted.
+    pub(super) fn ended_before(
+        id: String,
+        subject: Subject,
+        owner: Owner,
+        (began_ms, ended_ms): (u64, u64),
+        (outcome, details): (Outcome, Recreating),
+    ) -> Operation {
+        let end = End { outcome, details: Details::Recreation(Box::new(details)), at: Instant::now(), at_ms: ended_ms };
+        Operation {
+            id,
+            subject,
+            owner,
+            began_ms,
+            began: Instant::now(),
+            log: None,
+            state: watch::Sender::new(State::Ended(Arc::new(end))),
+            cancelled: CancellationToken::new(),
+            ends_itself: true,
+            permit: Mutex::default(),
+            observer: Arc::new(super::Uncounted),
+        }
     }
 
     /// How it stands.
@@ -150,9 +185,11 @@ impl Operation {
         }
     }
 
-    /// Ends it before it is done. Nothing happens to one that has ended.
+    /// Ends it before it is done, or lets its work end it. Nothing happens to one that has ended.
     pub(crate) fn cancel(&self) {
-        self.end(Outcome::Cancelled);
+        if !self.ends_itself {
+            self.end(Outcome::Cancelled);
+        }
         self.cancelled.cancel();
     }
 
@@ -162,7 +199,7 @@ impl Operation {
     }
 
     /// Waits until it is cancelled.
-    pub(super) async fn cancelled(&self) {
+    pub(crate) async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
@@ -283,7 +320,13 @@ fn is_kept(operation: &Operation) -> bool {
     operation.ended_at().is_none_or(|at| at.elapsed() < KEPT_FOR)
 }
 
-fn now_ms() -> u64 {
+/// An id that no other operation has or had: 32 hexadecimal digits, at random.
+pub(crate) fn new_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+/// Now by the clock of the machine, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 //! A client of our own. Those that there are ask three times where once is enough, lose the headers that say when to stop, and fetch a manifest where its head was not enough: Docker Hub counts
 //! that as a pull, and a site has few of these. Here a digest is asked for by `HEAD`, and whatever goes wrong with it is that image's error and never a reason to `GET`.
 //!
-//! What else the host fetches from the web in a plugin's name, lists of Docker Hub, catalogues and archives of templates, goes the same way: see [`document`] and [`archive`].
+//! What else the host fetches from the web in a plugin's name, lists of Docker Hub, catalogues and archives of templates, goes the same way: see [`document`] and [`archive`]; and so does what it sends to webhooks: [`post`].
 //!
 //! Who calls is not known here. The room has checked what its plugin may ask for; where the host itself may go is checked on every connection, in [`outbound`].
 //!
@@ -31,6 +31,7 @@ mod error;
 mod manifest;
 mod outbound;
 mod pool;
+mod post;
 mod quota;
 #[cfg(test)]
 pub(crate) mod scripted;
@@ -53,6 +54,7 @@ pub(crate) use manifest::{Hasher, Manifest, Platform};
 pub(crate) use outbound::OwnListeners;
 pub(crate) use pool::CONNECTIONS;
 use pool::Pool;
+pub(crate) use post::Outgoing;
 pub(crate) use quota::Quota;
 pub(crate) use tags::{MAX_TAGS, Tags};
 use wire::{SharedWire, Wire};

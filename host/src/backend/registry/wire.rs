@@ -50,6 +50,8 @@ pub(super) struct Letter {
     pub(super) authorization: Option<HeaderValue>,
     /// A form; empty for none.
     pub(super) form: String,
+    /// What is sent where there is no form; empty for nothing.
+    pub(super) body: Bytes,
     /// Who named the URL, if it was not the reference.
     pub(super) led_by: Option<Url>,
     /// The address of the operator's configuration for which this is asked: its server may be in a private network, and unencrypted if it is written so. None for what a reference names.
@@ -71,7 +73,8 @@ pub(crate) struct Complaint {
 impl Letter {
     /// A request without fields and body.
     pub(super) fn new(method: Method, url: Url, until: Instant) -> Letter {
-        Letter { method, url, headers: HeaderMap::new(), authorization: None, form: String::new(), led_by: None, written: None, until }
+        let (form, body) = (String::new(), Bytes::new());
+        Letter { method, url, headers: HeaderMap::new(), authorization: None, form, body, led_by: None, written: None, until }
     }
 }
 
@@ -210,8 +213,8 @@ fn request(letter: &Letter) -> Result<Request<Full<Bytes>>, RegistryError> {
     if !letter.form.is_empty() {
         request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     }
-    let mut request =
-        request.body(Full::new(Bytes::from(letter.form.clone()))).map_err(|error| RegistryError::Unreachable(error.to_string()))?;
+    let body = if letter.form.is_empty() { letter.body.clone() } else { Bytes::from(letter.form.clone()) };
+    let mut request = request.body(Full::new(body)).map_err(|error| RegistryError::Unreachable(error.to_string()))?;
     for (name, value) in &letter.headers {
         request.headers_mut().append(name, value.clone());
     }

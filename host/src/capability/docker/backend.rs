@@ -9,12 +9,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::grant::{BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage};
+use super::grant::{
+    AllowedRecreation, BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer,
+    RemovableImage,
+};
 use super::policy::{AllowedBuild, AllowedCreate, BuildMark, BuiltImage, CreationMark};
-use super::reference::{ContainerName, ImageId, ImageName};
+use super::reference::{ContainerName, ImageId, ImageName, ImageReference};
 use crate::backend::engine::{
     BuildError, BuildObserver, CreateError, Created, Engine, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth, Removal,
 };
+use crate::backend::operations::{Operation, Pull, Reserved};
+use crate::backend::recreate::{EngineRecreations, RecreateError};
 use crate::backend::registry::{Registries, RegistryError};
 use crate::backend::stream::ByteStream;
 
@@ -43,6 +48,14 @@ pub(crate) trait Backend: Send + Sync {
     async fn create(&self, container: &AllowedCreate, mark: &CreationMark) -> Result<Created, CreateError>;
     /// Removes a container.
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError>;
+    /// Begins to recreate a container, for at most `limit`.
+    async fn recreate(&self, recreation: AllowedRecreation, reserved: Reserved, limit: Duration) -> Result<Arc<Operation>, RecreateError>;
+    /// What a recreation would change: a JSON array.
+    async fn preview(&self, recreation: AllowedRecreation) -> Result<String, RecreateError>;
+    /// Whether the container of this name or id is being recreated.
+    fn is_recreated(&self, name: &str, id: &str) -> bool;
+    /// Whether a container has this name only while another one is recreated.
+    fn is_aside(&self, name: &str) -> bool;
     /// What `name` stands for: a JSON object.
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError>;
     /// All images but for the intermediate layers of builds: a JSON array.
@@ -79,6 +92,7 @@ pub(crate) trait Backend: Send + Sync {
 pub(super) struct SiteEngine {
     pub(super) engine: Engine,
     pub(super) registries: Registries,
+    pub(super) recreations: Arc<EngineRecreations>,
 }
 
 #[async_trait]
@@ -109,6 +123,24 @@ impl Backend for SiteEngine {
 
     async fn remove(&self, container: &RemovableContainer, removal: Removal) -> Result<(), EngineError> {
         self.engine.remove(container.id(), removal).await
+    }
+
+    async fn recreate(&self, recreation: AllowedRecreation, reserved: Reserved, limit: Duration) -> Result<Arc<Operation>, RecreateError> {
+        let request = recreation.into_request();
+        let pull = request.options.pull.then(|| self.pull_of(&request.image));
+        self.recreations.begin(request, pull, reserved, limit).await
+    }
+
+    async fn preview(&self, recreation: AllowedRecreation) -> Result<String, RecreateError> {
+        self.recreations.preview(&recreation.into_request()).await
+    }
+
+    fn is_recreated(&self, name: &str, id: &str) -> bool {
+        self.recreations.holds(name, id)
+    }
+
+    fn is_aside(&self, name: &str) -> bool {
+        self.recreations.is_aside(name)
     }
 
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError> {
@@ -172,6 +204,25 @@ impl Backend for SiteEngine {
     }
 }
 
+impl SiteEngine {
+    /// Pulls `image` in the host's name for its registry.
+    fn pull_of(&self, image: &ImageReference) -> Pull {
+        let (registries, registry) = (self.registries.clone(), image.registry().to_owned());
+        let (engine, reference) = (self.engine.clone(), image.clone());
+        Pull {
+            engine: self.engine.address().clone(),
+            image: image.clone(),
+            auth: Box::pin(async move { Ok(registries.engine_auth(&registry).await?.map(RegistryAuth::new)) }),
+            work: Box::new(move |auth, progress| {
+                Box::pin(async move {
+                    let (repository, tag) = (reference.repository(), reference.tag_or_digest());
+                    engine.pull(&repository, tag, auth.as_ref(), &mut |line| progress.take(line)).await
+                })
+            }),
+        }
+    }
+}
+
 /// How long to wait for the answer to a stop. A container that may take for ever (a negative timeout) is waited for as long as the operation may take.
 fn stop_limit(grace_secs: Option<u32>, own_secs: Option<i64>) -> Duration {
     let grace = match (grace_secs, own_secs) {
@@ -217,6 +268,22 @@ impl Backend for NoEngine {
 
     async fn remove(&self, _: &RemovableContainer, _: Removal) -> Result<(), EngineError> {
         none()
+    }
+
+    async fn recreate(&self, _: AllowedRecreation, _: Reserved, _: Duration) -> Result<Arc<Operation>, RecreateError> {
+        Ok(none()?)
+    }
+
+    async fn preview(&self, _: AllowedRecreation) -> Result<String, RecreateError> {
+        Ok(none()?)
+    }
+
+    fn is_recreated(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn is_aside(&self, _: &str) -> bool {
+        false
     }
 
     async fn inspect_image(&self, _: &ImageName) -> Result<Bytes, EngineError> {

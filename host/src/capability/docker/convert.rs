@@ -29,6 +29,8 @@ pub(super) struct ContainerIdentity {
     /// Without the leading slash.
     pub(super) name: String,
     pub(super) labels: Vec<(String, String)>,
+    /// What it was created with: a reference, or an id; empty if the engine does not say.
+    pub(super) image: String,
     /// Whether it has a terminal.
     pub(super) tty: bool,
     pub(super) stop_timeout_secs: Option<i64>,
@@ -64,6 +66,7 @@ struct StateFields {
 #[serde(rename_all = "PascalCase", default)]
 struct ConfigFields {
     labels: Labels,
+    image: Option<String>,
     tty: Option<bool>,
     stop_timeout: Option<i64>,
 }
@@ -124,6 +127,7 @@ impl ContainerDetails {
             id,
             name: without_slash(&fields.name).to_owned(),
             labels: pairs(config.labels),
+            image: config.image.unwrap_or_default(),
             tty: config.tty.unwrap_or(false),
             stop_timeout_secs: config.stop_timeout,
         };

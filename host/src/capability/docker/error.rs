@@ -11,6 +11,7 @@ use crate::backend::catalog::ArchiveError;
 use crate::backend::causes::chain;
 use crate::backend::engine::EngineError;
 use crate::backend::operations::{OperationError, OperationFailure};
+use crate::backend::recreate::FailureWord;
 use crate::backend::reference::is_hex;
 use crate::backend::registry::RegistryError;
 use crate::bindings::wharf::docker::types::Error;
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     Archive(ArchiveError),
     /// An operation was ended before it was done.
     Cancelled,
+    /// The container, or its state, does not allow it.
+    Refused(String),
     /// The name of a new container is taken, by one that the grant may not cover.
     NameTaken(String),
     /// A new container could not be started. Its id, if it is still there.
@@ -86,6 +89,8 @@ impl From<OperationFailure> for Failure {
             OperationFailure::Step { error, .. } => Failure::Engine(error),
             OperationFailure::Context(error) => Failure::Invalid(chain(&error)),
             OperationFailure::Invalid(rule) => Failure::Invalid(rule),
+            // Nobody waits for a recreation but by its record, which has its own way.
+            OperationFailure::Recreation(failure) => Failure::Refused(failure.reason),
         }
     }
 }
@@ -128,6 +133,7 @@ impl Failure {
             }
             Failure::Archive(error) => of_archive(error),
             Failure::Cancelled => Error::Internal("the operation was cancelled".to_owned()),
+            Failure::Refused(reason) => Error::Conflict(without_ids(&reason)),
             Failure::NameTaken(name) => Error::Conflict(format!("the name `{name}` is taken")),
             Failure::NotStarted { error, left_behind } => {
                 let reason = format!("failed to start the container: {}", without_ids(&error.to_string()));
@@ -168,6 +174,14 @@ pub(super) fn of_operation(failure: &OperationFailure) -> (Error, String) {
             word => word,
         },
         OperationFailure::Context(_) | OperationFailure::Invalid(_) => Error::Invalid(reason.clone()),
+        OperationFailure::Recreation(failure) => match failure.word {
+            FailureWord::NotFound => Error::NotFound,
+            FailureWord::Invalid => Error::Invalid(reason.clone()),
+            FailureWord::Conflict => Error::Conflict(reason.clone()),
+            FailureWord::Unavailable => Error::Unavailable(reason.clone()),
+            FailureWord::Timeout => Error::Timeout,
+            FailureWord::Internal => Error::Internal(reason.clone()),
+        },
     };
     (word, reason)
 }

@@ -6,12 +6,14 @@
 //! A scope is decided on what the engine says an object is (its own name and its labels), never on the text by which a plugin asked for it. The answer to the plugin must not tell
 //! whether an object outside the scope exists: see [`DockerGrant::answer_for_absent`].
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::super::call::Denied;
+use super::super::powers::{self, Powers};
 use super::convert::{ContainerDetails, ContainerIdentity, ImageIdentity};
 use super::reference::{ContainerName, ImageName, ImageReference, NewContainerName, is_generated};
 use crate::backend::pattern::Pattern;
+use crate::backend::recreate::{RecreateOptions, Request};
 use crate::settings::location::{Located, Location};
 
 mod proof;
@@ -19,8 +21,8 @@ mod settings;
 
 use proof::ImageInUse;
 pub(crate) use proof::{
-    AllowedImage, BuildableName, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemoteImage, RemovableContainer,
-    RemovableImage,
+    AllowedImage, AllowedRecreation, BuildableName, ControllableContainer, LoggedContainer, PullableImage, ReadableContainer, RemoteImage,
+    RemovableContainer, RemovableImage,
 };
 
 /// One word of `allow`: it links one interface.
@@ -32,6 +34,7 @@ pub(crate) enum Power {
     ContainersLifecycle,
     ContainersCreate,
     ContainersRemove,
+    ContainersRecreate,
     ImagesRead,
     ImagesPull,
     ImagesBuild,
@@ -45,15 +48,16 @@ pub(crate) enum Power {
     SystemRead,
 }
 
-impl Power {
-    /// Every power by its word, in the order of the WIT.
-    pub(super) const WORDS: &'static [(&'static str, Power)] = &[
+impl powers::Power for Power {
+    const ROOM: &'static str = "docker";
+    const WORDS: &'static [(&'static str, Power)] = &[
         ("containers.read", Power::ContainersRead),
         ("containers.env", Power::ContainersEnv),
         ("containers.logs", Power::ContainersLogs),
         ("containers.lifecycle", Power::ContainersLifecycle),
         ("containers.create", Power::ContainersCreate),
         ("containers.remove", Power::ContainersRemove),
+        ("containers.recreate", Power::ContainersRecreate),
         ("images.read", Power::ImagesRead),
         ("images.pull", Power::ImagesPull),
         ("images.build", Power::ImagesBuild),
@@ -66,18 +70,13 @@ impl Power {
         ("volumes.read", Power::VolumesRead),
         ("system.read", Power::SystemRead),
     ];
-
-    /// The word in the configuration.
-    pub(super) fn word(self) -> &'static str {
-        Power::WORDS.iter().find(|(_, power)| *power == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// What the operator allows one plugin on one engine.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DockerGrant {
     engine: Located<String>,
-    powers: BTreeSet<Power>,
+    powers: Powers<Power>,
     containers: ContainerScope,
     /// Patterns on full references; none covers all images.
     images: Option<Vec<Pattern>>,
@@ -165,7 +164,7 @@ impl DockerGrant {
         let nowhere = Location { file: std::path::Path::new("").into(), line: 1, column: 1 };
         DockerGrant {
             engine: Located { value: "default".to_owned(), at: nowhere },
-            powers: BTreeSet::new(),
+            powers: Powers::default(),
             containers: ContainerScope::default(),
             images: None,
             networks: Vec::new(),
@@ -186,7 +185,7 @@ impl DockerGrant {
 
     /// Whether `power`, a word of `allow`, was granted.
     pub(crate) fn has(&self, power: &str) -> bool {
-        self.powers.iter().any(|granted| granted.word() == power)
+        self.powers.has(power)
     }
 
     /// The same grant on an engine that listens at `socket`; none for one without a socket of its own.
@@ -197,10 +196,7 @@ impl DockerGrant {
 
     /// Checks that `power` was granted.
     pub(super) fn power(&self, power: Power) -> Result<(), Denied> {
-        if self.powers.contains(&power) {
-            return Ok(());
-        }
-        Err(Denied { action: "use", object: format!("power {}", power.word()), remedy: format!("allow = [\"{}\"]", power.word()) })
+        self.powers.check(power)
     }
 
     /// What to answer about `name` if no container answers to it, or one that the grant does not cover: the same for both, so that the answer tells nothing.
@@ -245,6 +241,41 @@ impl DockerGrant {
     pub(super) fn removable(&self, container: &ContainerIdentity) -> Result<RemovableContainer, Denied> {
         self.within("remove", container)?;
         Ok(RemovableContainer(container.id.clone()))
+    }
+
+    /// Checks that `container` is one that may be recreated, on whichever image.
+    pub(super) fn covered(&self, container: &ContainerIdentity) -> Result<(), Denied> {
+        self.within("recreate", container)
+    }
+
+    /// Checks that `container` may be recreated on the image that `reference` stands for. Containers that depend on it must be covered too, which is found out when it is known which they are.
+    pub(super) fn recreation(
+        &self,
+        container: &ContainerIdentity,
+        reference: &ImageReference,
+        options: RecreateOptions,
+    ) -> Result<AllowedRecreation, Denied> {
+        self.within("recreate", container)?;
+        if !self.covers_image(reference) {
+            return Err(outside_images("recreate a container on", &ImageName::Reference(reference.clone())));
+        }
+        // As it was spelled, if that is what it is to be: whoever compares the two finds the same text.
+        let own = ImageReference::parse(&container.image).is_ok_and(|own| own == *reference);
+        let scope = self.clone();
+        Ok(AllowedRecreation(Request {
+            container: container.id.clone(),
+            name: container.name.clone(),
+            labels: container.labels.clone(),
+            image: reference.clone(),
+            spelling: if own { container.image.clone() } else { reference.familiar() },
+            options,
+            covers: Arc::new(move |name, labels| scope.lists(name, labels)),
+        }))
+    }
+
+    /// Why a dependent that the grant does not cover stands in the way.
+    pub(super) fn outside_dependent(&self, name: &str) -> Denied {
+        self.outside("recreate", name)
     }
 
     /// Checks that a container of this name and these labels may be made.

@@ -19,11 +19,12 @@ use super::Interface;
 use super::call::CallContext;
 use crate::backend::engine::{Engine, EngineAddress};
 use crate::backend::operations::{Operations, PluginOperations};
+use crate::backend::recreate::EngineRecreations;
 use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel, operations_read, system_read,
-    types, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_recreate, containers_remove,
+    distribution_read, images_build, images_prune, images_pull, images_read, images_remove, networks_read, operations_cancel,
+    operations_read, system_read, types, volumes_read,
 };
 
 mod backend;
@@ -57,8 +58,14 @@ pub(crate) struct DockerRoom {
 
 impl DockerRoom {
     /// The room of a plugin that has `grant`, on the engine that the grant names, which asks registries in the name that `registries` has for each.
-    pub(crate) fn new(grant: DockerGrant, engine: &Engine, registries: &Registries, operations: PluginOperations) -> DockerRoom {
-        let backend = SiteEngine { engine: engine.clone(), registries: registries.clone() };
+    pub(crate) fn new(
+        grant: DockerGrant,
+        engine: &Engine,
+        registries: &Registries,
+        recreations: Arc<EngineRecreations>,
+        operations: PluginOperations,
+    ) -> DockerRoom {
+        let backend = SiteEngine { engine: engine.clone(), registries: registries.clone(), recreations };
         let address = engine.address().clone();
         DockerRoom { grant: grant.on_engine_at(engine.socket()), engine: address, backend: Arc::new(backend), operations }
     }
@@ -113,6 +120,7 @@ pub(crate) fn interfaces<T: DockerView + 'static>() -> Vec<Interface<T>> {
         interface!(containers_lifecycle, "containers-lifecycle", Some("containers.lifecycle")),
         interface!(containers_create, "containers-create", Some("containers.create")),
         interface!(containers_remove, "containers-remove", Some("containers.remove")),
+        interface!(containers_recreate, "containers-recreate", Some("containers.recreate")),
         interface!(images_read, "images-read", Some("images.read")),
         interface!(images_pull, "images-pull", Some("images.pull")),
         interface!(images_build, "images-build", Some("images.build")),

@@ -3,13 +3,12 @@
 //! Read from `[site.plugin.grants.identity]` of `wharf.toml`. Pure. A power (`allow`) links an interface; nothing narrows it further, since the users are those of the plugin's own site and no call names another.
 //! A check answers the site's users, which is all that there is to call.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::call::Denied;
+use super::super::powers::{self, Powers};
 use super::IdentityRoom;
 use crate::backend::users::{Caller, SiteUsers};
-use crate::settings::report::instead_of;
 use crate::settings::section::Section;
 
 /// One word of `allow`: it links one interface.
@@ -20,44 +19,28 @@ pub(super) enum Power {
     Tokens,
 }
 
-impl Power {
-    /// Every power by its word, in the order of the WIT.
+impl powers::Power for Power {
+    const ROOM: &'static str = "identity";
     const WORDS: &'static [(&'static str, Power)] =
         &[("principal", Power::Principal), ("sessions", Power::Sessions), ("tokens", Power::Tokens)];
-
-    /// The word in the configuration.
-    fn word(self) -> &'static str {
-        Power::WORDS.iter().find(|(_, power)| *power == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// What the operator allows one plugin with users. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct IdentityGrant {
-    powers: BTreeSet<Power>,
+    powers: Powers<Power>,
 }
 
 impl IdentityGrant {
     /// Reads `[site.plugin.grants.identity]`. What is wrong is reported to the section; the answer is then not to be used.
     pub(crate) fn read(section: &mut Section<'_>) -> IdentityGrant {
-        let mut powers = BTreeSet::new();
-        for word in section.strings("allow").unwrap_or_default() {
-            match Power::WORDS.iter().find(|(known, _)| *known == word.value) {
-                Some((_, power)) => {
-                    powers.insert(*power);
-                }
-                None => {
-                    let remedy = instead_of(&word.value, "powers", Power::WORDS.iter().map(|(known, _)| *known));
-                    section.mistake(&word.at, format!("there is no power `{}`", word.value), Some(remedy));
-                }
-            }
-        }
+        let powers = Powers::read(section);
         IdentityGrant { powers }
     }
 
     /// Whether `power` was granted.
     pub(crate) fn has(&self, power: &str) -> bool {
-        self.powers.iter().any(|granted| granted.word() == power)
+        self.powers.has(power)
     }
 }
 
@@ -68,10 +51,8 @@ impl IdentityRoom {
     ///
     /// The refusal.
     pub(super) fn users(&self, power: Power) -> Result<Arc<SiteUsers>, Denied> {
-        let users = self.users.as_ref().filter(|_| self.grant.powers.contains(&power));
-        let word = power.word();
-        let remedy = || format!("grants.identity.allow = [\"{word}\"]");
-        users.cloned().ok_or_else(|| Denied { action: "use", object: format!("power {word}"), remedy: remedy() })
+        let users = self.users.as_ref().filter(|_| self.grant.powers.contains(power));
+        users.cloned().ok_or_else(|| Powers::missing(power))
     }
 }
 
@@ -97,9 +78,8 @@ mod tests {
     fn check(text: &str, powers: &[&str], mistakes: &[&str]) {
         let (grant, found) = read_for_test(text, IdentityGrant::read);
         assert_eq!(found, mistakes);
-        let granted: Vec<&str> = grant.powers.iter().map(|power| power.word()).collect();
+        let granted: Vec<&str> = ["principal", "sessions", "tokens", ""].into_iter().filter(|power| grant.has(power)).collect();
         assert_eq!(granted, powers);
-        assert!(powers.iter().all(|power| grant.has(power)) && !grant.has(""));
     }
 
     #[test]

@@ -3,13 +3,11 @@
 //! Read from `[site.plugin.grants.registry]` of `wharf.toml`. Pure: nothing here asks a registry. A power (`allow`) links an interface; `repositories` narrows it, by patterns on the full name
 //! (`docker.io/library/*`); without it every repository is covered that the host can reach. What a search finds is narrowed by it too; a catalogue is not, since the operator has put it together. A check answers a proof value, and the backend takes nothing else.
 
-use std::collections::BTreeSet;
-
 use super::super::call::Denied;
+use super::super::powers::{self, Powers};
 use crate::backend::pattern::Pattern;
 use crate::backend::reference::ImageReference;
 use crate::settings::location::Located;
-use crate::settings::report::instead_of;
 use crate::settings::section::Section;
 
 /// One word of `allow`: it links one interface. All but the last only read.
@@ -23,8 +21,8 @@ pub(crate) enum Power {
     CatalogDownload,
 }
 
-impl Power {
-    /// Every power by its word, in the order of the WIT.
+impl powers::Power for Power {
+    const ROOM: &'static str = "registry";
     const WORDS: &'static [(&'static str, Power)] = &[
         ("digests.read", Power::Digests),
         ("manifests.read", Power::Manifests),
@@ -33,17 +31,12 @@ impl Power {
         ("catalog.read", Power::Catalog),
         ("catalog.download", Power::CatalogDownload),
     ];
-
-    /// The word in the configuration.
-    fn word(self) -> &'static str {
-        Power::WORDS.iter().find(|(_, power)| *power == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// What the operator allows one plugin with registries. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct RegistryGrant {
-    powers: BTreeSet<Power>,
+    powers: Powers<Power>,
     /// None covers every repository.
     repositories: Option<Vec<Pattern>>,
 }
@@ -61,18 +54,7 @@ impl ReadableImage {
 impl RegistryGrant {
     /// Reads `[site.plugin.grants.registry]`. What is wrong is reported to the section; the answer is then not to be used.
     pub(crate) fn read(section: &mut Section<'_>) -> RegistryGrant {
-        let mut powers = BTreeSet::new();
-        for word in section.strings("allow").unwrap_or_default() {
-            match Power::WORDS.iter().find(|(known, _)| *known == word.value) {
-                Some((_, power)) => {
-                    powers.insert(*power);
-                }
-                None => {
-                    let remedy = instead_of(&word.value, "powers", Power::WORDS.iter().map(|(known, _)| *known));
-                    section.mistake(&word.at, format!("there is no power `{}`", word.value), Some(remedy));
-                }
-            }
-        }
+        let powers = Powers::read(section);
         let repositories = section.strings("repositories");
         let repositories = repositories.map(|patterns| patterns.iter().map(|pattern| read_pattern(section, pattern)).collect());
         RegistryGrant { powers, repositories }
@@ -80,7 +62,7 @@ impl RegistryGrant {
 
     /// Whether `power` was granted.
     pub(crate) fn has(&self, power: &str) -> bool {
-        self.powers.iter().any(|granted| granted.word() == power)
+        self.powers.has(power)
     }
 
     /// Checks that `power` was granted.
@@ -89,11 +71,7 @@ impl RegistryGrant {
     ///
     /// The refusal.
     pub(super) fn power(&self, power: Power) -> Result<(), Denied> {
-        if self.powers.contains(&power) {
-            return Ok(());
-        }
-        let word = power.word();
-        Err(Denied { action: "use", object: format!("power {word}"), remedy: format!("grants.registry.allow = [\"{word}\"]") })
+        self.powers.check(power)
     }
 
     /// Checks that the repository of `reference` is covered.

@@ -2,10 +2,8 @@
 //!
 //! Read from `[site.plugin.grants.storage]` of `wharf.toml`. Pure. A power (`allow`) links an interface. Nothing narrows it further: a space has one owner.
 
-use std::collections::BTreeSet;
-
 use super::super::call::Denied;
-use crate::settings::report::instead_of;
+use super::super::powers::{self, Powers};
 use crate::settings::section::Section;
 
 /// One word of `allow`: it links one interface.
@@ -17,15 +15,10 @@ pub(crate) enum Power {
     Sealed,
 }
 
-impl Power {
-    /// Every power by its word, in the order of the WIT.
+impl powers::Power for Power {
+    const ROOM: &'static str = "storage";
     const WORDS: &'static [(&'static str, Power)] =
         &[("sql", Power::Sql), ("keyvalue", Power::Keyvalue), ("blobs", Power::Blobs), ("sealed", Power::Sealed)];
-
-    /// The word in the configuration.
-    fn word(self) -> &'static str {
-        Power::WORDS.iter().find(|(_, power)| *power == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// Room for a million rows of a catalogue; one that a plugin fills by mistake harms nobody.
@@ -37,7 +30,7 @@ const BLOBS_QUOTA_MIB: u64 = 1_024;
 /// What the operator allows one plugin to keep. The default is nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StorageGrant {
-    powers: BTreeSet<Power>,
+    powers: Powers<Power>,
     /// Of tables and values together.
     quota_mib: u64,
     blobs_quota_mib: u64,
@@ -45,25 +38,14 @@ pub(crate) struct StorageGrant {
 
 impl Default for StorageGrant {
     fn default() -> StorageGrant {
-        StorageGrant { powers: BTreeSet::new(), quota_mib: QUOTA_MIB, blobs_quota_mib: BLOBS_QUOTA_MIB }
+        StorageGrant { powers: Powers::default(), quota_mib: QUOTA_MIB, blobs_quota_mib: BLOBS_QUOTA_MIB }
     }
 }
 
 impl StorageGrant {
     /// Reads `[site.plugin.grants.storage]`. What is wrong is reported to the section; the answer is then not to be used.
     pub(crate) fn read(section: &mut Section<'_>) -> StorageGrant {
-        let mut powers = BTreeSet::new();
-        for word in section.strings("allow").unwrap_or_default() {
-            match Power::WORDS.iter().find(|(known, _)| *known == word.value) {
-                Some((_, power)) => {
-                    powers.insert(*power);
-                }
-                None => {
-                    let remedy = instead_of(&word.value, "powers", Power::WORDS.iter().map(|(known, _)| *known));
-                    section.mistake(&word.at, format!("there is no power `{}`", word.value), Some(remedy));
-                }
-            }
-        }
+        let powers = Powers::read(section);
         let quota_mib = section.integer("quota_mib", 1..=1_048_576).unwrap_or(QUOTA_MIB);
         let blobs_quota_mib = section.integer("blobs_quota_mib", 1..=1_073_741_824).unwrap_or(BLOBS_QUOTA_MIB);
         StorageGrant { powers, quota_mib, blobs_quota_mib }
@@ -71,7 +53,7 @@ impl StorageGrant {
 
     /// Whether `power` was granted.
     pub(crate) fn has(&self, power: &str) -> bool {
-        self.powers.iter().any(|granted| granted.word() == power)
+        self.powers.has(power)
     }
 
     /// How much tables and values may take.
@@ -90,11 +72,7 @@ impl StorageGrant {
     ///
     /// The refusal.
     pub(super) fn power(&self, power: Power) -> Result<(), Denied> {
-        if self.powers.contains(&power) {
-            return Ok(());
-        }
-        let word = power.word();
-        Err(Denied { action: "use", object: format!("power {word}"), remedy: format!("grants.storage.allow = [\"{word}\"]") })
+        self.powers.check(power)
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read(section: &Section<'_>, table: &Table) -> Option<SecretSource>
 }
 
 /// The secret at `key` of `section`, which is nothing but a secret: its value has no place in the file.
-pub(super) fn at(section: &mut Section<'_>, key: &str) -> Option<SecretSource> {
+pub(crate) fn at(section: &mut Section<'_>, key: &str) -> Option<SecretSource> {
     let node = section.node(key)?;
     match node.value.as_table().filter(|table| is_secret(table)) {
         Some(table) => read(section, table),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use super::{catalogs, check_name, config, users};
+use super::{catalogs, check_name, config, schedules, users};
 use crate::capability::Grants;
 use crate::settings::limits::Limits;
 use crate::settings::location::{Located, Location};
@@ -127,6 +127,7 @@ fn read_plugin(section: &mut Section<'_>, names: &mut BTreeMap<String, Location>
         section.choice("isolation", &[("pooled", Isolation::Pooled), ("request", Isolation::Request)]).unwrap_or(Isolation::Pooled);
     let limits = section.section("limits").map(|mut limits| read_limits(&mut limits)).unwrap_or_default();
     let grants = section.section("grants").map(|mut grants| Grants::read(&mut grants)).unwrap_or_default();
+    let schedules = section.section("schedules").map(|mut table| schedules::read(&mut table)).unwrap_or_default();
     let config = match section.section("config") {
         Some(mut config) => config::read(&mut config),
         None => PluginConfig { places: BTreeMap::from([(String::new(), section.at())]), ..PluginConfig::default() },
@@ -135,7 +136,7 @@ fn read_plugin(section: &mut Section<'_>, names: &mut BTreeMap<String, Location>
     let at = section.at();
     let settings = match (name, source, mount) {
         (Some(name), Some(source), Some(mount)) => {
-            Some(PluginSettings { name, source, sha256, mount, auth, isolation, limits, grants, config, at })
+            Some(PluginSettings { name, source, sha256, mount, auth, isolation, limits, grants, schedules, config, at })
         }
         _ => None,
     };

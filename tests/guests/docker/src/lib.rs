@@ -5,20 +5,23 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wharf_sdk::docker::{self, Container, Error};
-use wharf_sdk::docker::{containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove};
+use wharf_sdk::docker::{
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_recreate, containers_remove,
+};
 use wharf_sdk::docker::{distribution_read, images_build, images_prune, images_pull, images_read, images_remove, networks_read};
 use wharf_sdk::docker::{operations_cancel, operations_read, system_read, volumes_read};
 use wharf_sdk::{Description, Plugin, Request, Response, Router};
 
 struct Docker;
 
-const POWERS: [&str; 17] = [
+const POWERS: [&str; 18] = [
     "containers.read",
     "containers.env",
     "containers.logs",
     "containers.lifecycle",
     "containers.create",
     "containers.remove",
+    "containers.recreate",
     "images.read",
     "images.pull",
     "images.build",
@@ -67,6 +70,11 @@ struct Arguments {
     executable: Vec<String>,
     build_labels: Vec<(String, String)>,
     arguments: Vec<(String, String)>,
+    image: Option<String>,
+    pull: bool,
+    settle_ms: Option<u64>,
+    healthy_ms: Option<u64>,
+    again: bool,
 }
 
 impl Arguments {
@@ -111,6 +119,16 @@ fn carry_out(function: &str, arguments: &Arguments) -> Result<Value, Error> {
         "containers-remove.remove" => {
             let options = containers_remove::RemoveOptions { force: arguments.force, volumes: arguments.volumes };
             containers_remove::remove(name, options).map(|()| json!("done"))?
+        }
+        "containers-recreate.begin" => {
+            let limit = |ms: Option<u64>| ms.map(std::time::Duration::from_millis);
+            let (image, pull, again) = (arguments.image.clone(), arguments.pull, arguments.again);
+            let (settle, healthy) = (limit(arguments.settle_ms), limit(arguments.healthy_ms));
+            json!(containers_recreate::begin(name, &containers_recreate::RecreateOptions { image, pull, settle, healthy, again })?)
+        }
+        "containers-recreate.preview" => {
+            let changes = containers_recreate::preview(name, arguments.image.as_deref())?;
+            changes.into_iter().map(|change| json!({"path": change.path, "from": change.from, "to": change.to})).collect()
         }
         "images-read.inspect" => {
             let images = images_read::inspect(&arguments.names).into_iter();

@@ -47,7 +47,8 @@ impl SqliteDatabase {
             return space;
         }
         let path = self.folder.as_ref().map(|folder| folder.join(&name.site).join(&name.plugin).join("database.sqlite"));
-        let files = Arc::new(Files { path, quota_bytes: AtomicU64::new(quota_bytes), changed: AtomicU64::new(0) });
+        let files =
+            Arc::new(Files { path, quota_bytes: AtomicU64::new(quota_bytes), changed: AtomicU64::new(0), making: Mutex::default() });
         let space = Arc::new(SqliteSpace {
             writer: Pool::new(1, Arc::clone(&files), Files::open_writer),
             readers: Pool::new(READERS, Arc::clone(&files), Files::open_reader),
@@ -83,20 +84,29 @@ struct Files {
     quota_bytes: AtomicU64,
     /// Counts the changes of the tables.
     changed: AtomicU64,
+    /// Held while the file may be made, so that nobody reads one in which the host's own tables are not there yet.
+    making: Mutex<()>,
 }
 
 impl Files {
     fn open_writer(&self) -> Result<Connection, Error> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.make()
+    }
+
+    fn make(&self) -> Result<Connection, Error> {
         let path = self.path()?;
         make_folder(path).map_err(|error| self.not_opened(Error::Unavailable(error.to_string())))?;
         Connection::open(path, self.quota_bytes.load(Ordering::Relaxed)).map_err(|error| self.not_opened(error))
     }
 
     fn open_reader(&self) -> Result<Connection, Error> {
+        let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.path()?.exists() {
             // Whoever asks first finds the host's own tables.
-            drop(self.open_writer()?);
+            drop(self.make()?);
         }
+        drop(making);
         Connection::open_reader(self.path()?).map_err(|error| self.not_opened(error))
     }
 
@@ -351,5 +361,26 @@ impl Held for SqliteHeld {
         };
         // What is not undone here is when the connection goes back.
         let _ = self.run(undone).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Databases;
+    use super::*;
+    use crate::backend::seal::Seals;
+    use crate::settings::testing::storage;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_asks_while_a_space_is_made_finds_the_hosts_tables() {
+        let folder = tempfile::tempdir().unwrap();
+        let databases = Databases::default();
+        databases.configure(&storage(folder.path()), &Seals::default());
+        for site in 0..30 {
+            let space = databases.space(SpaceName { site: format!("s{site}"), plugin: "p".to_owned() }, 1 << 20);
+            let get = || space.get(vec!["k".to_owned()]);
+            let (added, one, other, third) = tokio::join!(space.increment("k".to_owned(), 1), get(), get(), get());
+            assert_eq!((added, one.err(), other.err(), third.err()), (Ok(1), None, None, None));
+        }
     }
 }

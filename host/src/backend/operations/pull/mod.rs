@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Object, Operation, OperationError, PluginOperations, Progress, Subject};
+use super::{Object, Operation, OperationError, OperationFailure, Operations, PluginOperations, Progress, Subject};
 use crate::backend::engine::{EngineAddress, EngineError, RegistryAuth};
 use crate::backend::reference::ImageReference;
 use crate::backend::registry::RegistryError;
@@ -56,5 +56,28 @@ impl PluginOperations {
                 }
             }
         })
+    }
+}
+
+impl Operations {
+    /// Pulls, or waits for the same pull of another. `seen` hears how far it is.
+    ///
+    /// # Errors
+    ///
+    /// What the registry, the engine or the host's credential was not good for.
+    pub(crate) async fn pull_within(&self, pull: Pull, seen: impl Fn(Layers) + Send) -> Result<(), OperationFailure> {
+        let auth = pull.auth.await?;
+        let key = Key { engine: pull.engine, image: pull.image.decisive(), auth: auth.clone() };
+        let joined = self.0.pulls.join(key, |progress| (pull.work)(auth, progress));
+        let (mut work, mut changes) = (joined.work, joined.progress.changes());
+        loop {
+            tokio::select! {
+                outcome = &mut work => {
+                    seen(joined.progress.now());
+                    return Ok(outcome?);
+                }
+                Ok(()) = changes.changed() => seen(joined.progress.now()),
+            }
+        }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct PullProgress {
 pub(crate) struct Layers {
     /// In the order in which the engine spoke of them.
     pub(crate) layers: Vec<Layer>,
+    /// The engine's word for the layer of which it spoke last; empty if it has not spoken of any.
+    pub(crate) status: String,
     /// How much is done, up to 99; none as long as no size is known. It never goes back.
     pub(crate) percent: Option<u8>,
 }
@@ -93,6 +95,7 @@ impl Layers {
     }
 
     fn take(&mut self, line: PullLine) {
+        self.status.clone_from(&line.status);
         let place = match self.layers.iter().position(|layer| layer.id == line.id) {
             Some(place) => place,
             None if self.layers.len() < MAX_LAYERS => {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::error::of_operation;
-use crate::backend::operations::{Details, Moment, Operation, Outcome};
+use crate::backend::operations::{Details, Layers, Moment, Operation, Outcome, Recreating};
 use crate::bindings::wharf::docker::operations_read::{self, OperationState, ProgressFormat};
 
 /// What plugins read of an operation. Fields are added and never taken away.
@@ -28,6 +28,27 @@ enum DetailsJson<'a> {
     Pull { current: u64, total: u64, layers: Vec<LayerJson<'a>> },
     Build { image: Option<&'a str>, step: u32, steps: u32, instruction: &'a str },
     Download { current: u64, total: Option<u64> },
+    Recreation(RecreationJson<'a>),
+}
+
+#[derive(Serialize)]
+struct RecreationJson<'a> {
+    step: &'static str,
+    /// The engine's word for the layer of which it spoke last.
+    status: Option<&'a str>,
+    current: u64,
+    total: u64,
+    layers: Vec<LayerJson<'a>>,
+    container: &'a str,
+    replacement: Option<&'a str>,
+    image: &'a str,
+    from: &'a str,
+    to: Option<&'a str>,
+    digest: Option<&'a str>,
+    changed: bool,
+    also: &'a [String],
+    stopped_ms: Option<u64>,
+    rolled_back: bool,
 }
 
 #[derive(Serialize)]
@@ -93,14 +114,39 @@ fn details(details: &Details) -> DetailsJson<'_> {
     match details {
         Details::Pull(layers) => {
             let (current, total) = layers.bytes();
-            let layers = layers.layers.iter();
-            let layers =
-                layers.map(|layer| LayerJson { id: &layer.id, status: &layer.status, current: layer.current(), total: layer.total });
-            DetailsJson::Pull { current, total, layers: layers.collect() }
+            DetailsJson::Pull { current, total, layers: layers_json(layers) }
         }
         Details::Build(build) => {
             DetailsJson::Build { image: build.image.as_deref(), step: build.step, steps: build.steps, instruction: &build.instruction }
         }
         Details::Download(fetched) => DetailsJson::Download { current: fetched.current, total: fetched.total },
+        Details::Recreation(recreating) => DetailsJson::Recreation(recreation(recreating)),
     }
+}
+
+fn recreation(recreating: &Recreating) -> RecreationJson<'_> {
+    let pull = recreating.pull.as_ref();
+    let (current, total) = pull.map_or((0, 0), Layers::bytes);
+    RecreationJson {
+        step: recreating.step.word(),
+        status: pull.map(|layers| layers.status.as_str()).filter(|status| !status.is_empty()),
+        current,
+        total,
+        layers: pull.map(layers_json).unwrap_or_default(),
+        container: &recreating.container,
+        replacement: recreating.replacement.as_deref(),
+        image: &recreating.image,
+        from: &recreating.from,
+        to: recreating.to.as_deref(),
+        digest: recreating.digest.as_deref(),
+        changed: recreating.changed,
+        also: &recreating.also,
+        stopped_ms: recreating.stopped_ms,
+        rolled_back: recreating.rolled_back,
+    }
+}
+
+fn layers_json(layers: &Layers) -> Vec<LayerJson<'_>> {
+    let layers = layers.layers.iter();
+    layers.map(|layer| LayerJson { id: &layer.id, status: &layer.status, current: layer.current(), total: layer.total }).collect()
 }

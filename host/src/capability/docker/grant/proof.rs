@@ -8,6 +8,7 @@ use super::super::convert::{ContainerDetails, ContainerIdentity};
 use super::super::policy::{BuildMark, CreationMark};
 use super::super::reference::{ContainerName, ImageId, ImageName, ImageReference};
 use crate::backend::engine::{ContainerId, Created};
+use crate::backend::recreate::Request;
 
 /// A container that the plugin may read, and the only way to what the engine says of it.
 #[derive(Debug)]
@@ -47,6 +48,10 @@ pub(super) enum ImageInUse {
 /// An image that the plugin may pull.
 #[derive(Debug, Clone)]
 pub(crate) struct PullableImage(pub(super) ImageReference);
+
+/// A container that the plugin may recreate, and on what.
+#[derive(Clone)]
+pub(crate) struct AllowedRecreation(pub(super) Request);
 
 /// A name that the plugin may give to what it builds. It has a tag and no digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,6 +126,18 @@ impl RemovableContainer {
 
     pub(in crate::capability::docker) fn id(&self) -> &ContainerId {
         &self.0
+    }
+}
+
+impl AllowedRecreation {
+    /// What was checked.
+    pub(in crate::capability::docker) fn into_request(self) -> Request {
+        self.0
+    }
+
+    /// The image's full reference.
+    pub(in crate::capability::docker) fn image(&self) -> &ImageReference {
+        &self.0.image
     }
 }
 

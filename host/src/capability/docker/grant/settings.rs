@@ -2,10 +2,9 @@
 //!
 //! Every mistake is reported at its place and reading goes on, so that an operator sees all of them at once. Words are checked against what there is, patterns for covering anything at all.
 
-use std::collections::BTreeSet;
-
+use super::super::super::powers::Powers;
 use super::super::reference::ImageReference;
-use super::{ContainerScope, CreateGrant, DockerGrant, FIRST_USER_PORT, LabelCondition, Power, capability, is_plain_path, security_option};
+use super::{ContainerScope, CreateGrant, DockerGrant, FIRST_USER_PORT, LabelCondition, capability, is_plain_path, security_option};
 use crate::backend::pattern::Pattern;
 use crate::settings::location::Located;
 use crate::settings::section::Section;
@@ -14,7 +13,7 @@ impl DockerGrant {
     /// Reads `[site.plugin.grants.docker]`. What is wrong is reported to the section; the answer is then not to be used.
     pub(crate) fn read(section: &mut Section<'_>) -> DockerGrant {
         let engine = section.string("engine").unwrap_or_else(|| Located { value: "default".to_owned(), at: section.at() });
-        let powers = read_powers(section);
+        let powers = Powers::read(section);
         let containers = section.section("containers").map(read_container_scope).unwrap_or_default();
         let images =
             section.strings("images").map(|patterns| patterns.into_iter().map(|pattern| read_image_pattern(section, &pattern)).collect());
@@ -22,31 +21,6 @@ impl DockerGrant {
         let volumes = section.strings("volumes").map(patterns);
         let create = section.section("create").map(read_create).unwrap_or_default();
         DockerGrant { engine, powers, containers, images, networks, volumes, create }
-    }
-}
-
-fn read_powers(section: &mut Section<'_>) -> BTreeSet<Power> {
-    let mut powers = BTreeSet::new();
-    for word in section.strings("allow").unwrap_or_default() {
-        match Power::WORDS.iter().find(|(known, _)| *known == word.value) {
-            Some((_, power)) => {
-                powers.insert(*power);
-            }
-            None => {
-                let known: Vec<&str> = Power::WORDS.iter().map(|(word, _)| *word).collect();
-                section.mistake(&word.at, format!("there is no power `{}`", word.value), Some(nearest(&word.value, &known)));
-            }
-        }
-    }
-    powers
-}
-
-/// Says which of `known` was meant by `word`, or what there is.
-fn nearest(word: &str, known: &[&str]) -> String {
-    let closest = known.iter().max_by(|left, right| strsim::jaro_winkler(word, left).total_cmp(&strsim::jaro_winkler(word, right)));
-    match closest {
-        Some(meant) if strsim::jaro_winkler(word, meant) > 0.85 => format!("did you mean `{meant}`?"),
-        _ => format!("the powers are `{}`", known.join("`, `")),
     }
 }
 

@@ -26,7 +26,11 @@ impl containers_read::Host for DockerCtxView<'_> {
             let body = self.room.backend.list_containers(filter.all, &filter.labels).await?;
             let mut summaries = convert::container_summaries(&body)?;
             // Its own name is what a container is known by; while it is being removed it has none.
-            summaries.retain(|summary| self.room.grant.lists(summary.names.first().map_or("", String::as_str), &summary.labels));
+            summaries.retain(|summary| {
+                let name = summary.names.first().map_or("", String::as_str);
+                // Of a container that is recreated there are two for a while, and one to be seen.
+                self.room.grant.lists(name, &summary.labels) && !self.room.backend.is_aside(name)
+            });
             Ok(summaries)
         };
         listed.await.map_err(|failure| failure.answer(self.call, FUNCTION))
@@ -72,6 +76,7 @@ impl containers_lifecycle::Host for DockerCtxView<'_> {
             self.enter(FUNCTION, Power::ContainersLifecycle)?;
             let found = self.room.find("start", &container).await?;
             let container = found.granted(|identity| self.room.grant.controllable(identity))?;
+            found.at_rest()?;
             self.call.permitted(FUNCTION, &found.object());
             self.carry_through(|backend| async move { start(&*backend, &container).await }).await
         };
@@ -84,6 +89,7 @@ impl containers_lifecycle::Host for DockerCtxView<'_> {
             self.enter(FUNCTION, Power::ContainersLifecycle)?;
             let found = self.room.find("stop", &container).await?;
             let container = found.granted(|identity| self.room.grant.controllable(identity))?;
+            found.at_rest()?;
             self.call.permitted(FUNCTION, &found.object());
             let grace_secs = grace_ms.map(|ms| ms.div_ceil(1000));
             self.carry_through(move |backend| async move { backend.stop(&container, grace_secs).await }).await
@@ -99,6 +105,7 @@ impl containers_remove::Host for DockerCtxView<'_> {
             self.enter(FUNCTION, Power::ContainersRemove)?;
             let found = self.room.find("remove", &container).await?;
             let container = found.granted(|identity| self.room.grant.removable(identity))?;
+            found.at_rest()?;
             self.call.permitted(FUNCTION, &found.object());
             let removal = Removal {
                 force: options.contains(containers_remove::RemoveOptions::FORCE),
@@ -138,7 +145,7 @@ async fn start(backend: &dyn Backend, container: &ControllableContainer) -> Resu
 }
 
 /// A container that a name stands for. The grant has not been asked yet.
-struct Found<'a> {
+pub(super) struct Found<'a> {
     room: &'a DockerRoom,
     name: ContainerName,
     details: ContainerDetails,
@@ -146,19 +153,33 @@ struct Found<'a> {
 
 impl Found<'_> {
     /// What `check` proves about the container. A refusal looks like an absent container.
-    fn granted<P>(&self, check: impl FnOnce(&ContainerIdentity) -> Result<P, Denied>) -> Result<P, Failure> {
+    pub(super) fn granted<P>(&self, check: impl FnOnce(&ContainerIdentity) -> Result<P, Denied>) -> Result<P, Failure> {
         check(&self.details.identity).map_err(|denied| Failure::Hidden(denied, self.room.grant.answer_for_absent(&self.name)))
     }
 
+    /// What `check` proves about more than the container, which the grant covers.
+    pub(super) fn with_identity<P>(&self, check: impl FnOnce(&ContainerIdentity) -> Result<P, Denied>) -> Result<P, Failure> {
+        Ok(check(&self.details.identity)?)
+    }
+
+    /// Refuses a container that is being recreated: whoever changed it now would do so to one of two.
+    pub(super) fn at_rest(&self) -> Result<(), Failure> {
+        let ContainerIdentity { id, name, .. } = &self.details.identity;
+        if self.room.backend.is_recreated(name, id.as_str()) {
+            return Err(Failure::Refused(format!("the container `{name}` is being recreated")));
+        }
+        Ok(())
+    }
+
     /// The container, for the audit log.
-    fn object(&self) -> String {
+    pub(super) fn object(&self) -> String {
         format!("container {} {}", self.details.identity.name, self.details.identity.id.as_str())
     }
 }
 
 impl DockerRoom {
     /// Looks up what `name` stands for.
-    async fn find(&self, action: &'static str, name: &str) -> Result<Found<'_>, Failure> {
+    pub(super) async fn find(&self, action: &'static str, name: &str) -> Result<Found<'_>, Failure> {
         let name = ContainerName::parse(name).map_err(Failure::Invalid)?;
         self.grant.may_ask_for(action, &name)?;
         match self.backend.inspect_container(&name).await {

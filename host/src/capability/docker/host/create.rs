@@ -53,6 +53,10 @@ impl DockerCtxView<'_> {
         let request = CreateRequest::parse(name, specification).map_err(Failure::Invalid)?;
         let image = self.room.usable_image("create a container of", request.image()).await?;
         let container = self.room.grant.creation(&request, &image)?;
+        // While a container is recreated its name is free for a moment.
+        if self.room.backend.is_recreated(container.name(), "") {
+            return Err(Failure::NameTaken(container.name().to_owned()));
+        }
         self.call.permitted(function, &format!("container {} of image {}", container.name(), image.for_engine()));
         Ok(container)
     }

@@ -1,4 +1,4 @@
-//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], [`images`], [`build`], and [`operations`]
+//! The functions of `wharf:docker`, and the steps that they share. Here: networks, volumes and the system; the rest is in [`containers`], [`create`] with [`undo`], [`recreate`], [`images`], [`build`], and [`operations`]
 //! with pulls.
 //!
 //! A function is: `enter` (count, power), parse, look up, grant, `permitted` if it changes something, backend. Its failure becomes the plugin's word in one place, [`Failure::answer`].
@@ -19,6 +19,7 @@ mod containers;
 mod create;
 mod images;
 mod operations;
+mod recreate;
 mod undo;
 
 impl types::Host for DockerCtxView<'_> {}

@@ -1,6 +1,6 @@
 //! Operations with a record: pulls, and looking at operations, watching and cancelling them.
 //!
-//! A plugin sees its own operations, those that concern no engine too, and those of others on its engine about images that its grant covers. Any other looks like one that does not exist, and an id that was given away opens nothing.
+//! A plugin sees its own operations, those that concern no engine too, and those of others on its engine about images and containers that its grant covers. Any other looks like one that does not exist, and an id that was given away opens nothing.
 
 use std::sync::Arc;
 
@@ -135,8 +135,10 @@ impl DockerCtxView<'_> {
 impl DockerRoom {
     /// Whether the plugin may know of `operation`.
     fn sees(&self, operation: &Operation) -> bool {
-        let concerns = || operation.subject.image().is_some_and(|(image, engine)| *engine == self.engine && self.grant.covers_image(image));
-        self.operations.owns(operation) || concerns()
+        let of_image = || operation.subject.image().is_some_and(|(image, _)| self.grant.covers_image(image));
+        let of_container = || operation.subject.container().is_some_and(|container| self.grant.lists(&container.name, &container.labels));
+        let here = || operation.subject.engine().is_some_and(|engine| *engine == self.engine);
+        self.operations.owns(operation) || here() && (of_image() || of_container())
     }
 
     /// The operation `id`, if the plugin may know of it.

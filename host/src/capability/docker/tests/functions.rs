@@ -6,11 +6,12 @@ use crate::backend::engine::EngineError;
 use crate::backend::operations::Operations;
 use crate::bindings::wharf::docker::containers_logs::LogOptions;
 use crate::bindings::wharf::docker::containers_read::ContainerFilter;
+use crate::bindings::wharf::docker::containers_recreate::RecreateOptions;
 use crate::bindings::wharf::docker::containers_remove::RemoveOptions;
 use crate::bindings::wharf::docker::types::Error;
 use crate::bindings::wharf::docker::{
-    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_remove, distribution_read,
-    images_prune, images_pull, images_read, images_remove, networks_read, system_read, volumes_read,
+    containers_create, containers_env, containers_lifecycle, containers_logs, containers_read, containers_recreate, containers_remove,
+    distribution_read, images_prune, images_pull, images_read, images_remove, networks_read, system_read, volumes_read,
 };
 
 const SPECIFICATION: &str = r#"{"Image":"redis","HostConfig":{"NetworkMode":"lopco-network"}}"#;
@@ -21,6 +22,11 @@ pub(super) fn web_only() -> String {
 
 fn front_only() -> String {
     format!("{EVERYTHING}\ncontainers = {{ labels = [\"site.owner\", \"tier=front\"] }}\n")
+}
+
+/// On the image that it was created with.
+pub(super) fn recreation() -> RecreateOptions {
+    RecreateOptions { image: None, pull: true, settle_ms: None, healthy_ms: None, again: false }
 }
 
 fn no_options() -> LogOptions {
@@ -46,6 +52,8 @@ pub(super) async fn call(plugin: &mut Plugin, function: &str, object: &str) -> R
         }
         "containers-create.run" => containers_create::Host::run(&mut docker, object.to_owned(), SPECIFICATION.to_owned()).await.map(drop),
         "containers-remove.remove" => containers_remove::Host::remove(&mut docker, object.to_owned(), RemoveOptions::FORCE).await,
+        "containers-recreate.begin" => containers_recreate::Host::begin(&mut docker, object.to_owned(), recreation()).await.map(drop),
+        "containers-recreate.preview" => containers_recreate::Host::preview(&mut docker, object.to_owned(), None).await.map(drop),
         "images-read.inspect" => images_read::Host::inspect(&mut docker, one()).await.remove(0).map(drop),
         "images-read.list" => images_read::Host::list(&mut docker).await.map(drop),
         "images-remove.remove" => images_remove::Host::remove(&mut docker, one()).await.remove(0).map(drop),
@@ -59,17 +67,19 @@ pub(super) async fn call(plugin: &mut Plugin, function: &str, object: &str) -> R
     }
 }
 
-const ON_CONTAINERS: [&str; 6] = [
+const ON_CONTAINERS: [&str; 8] = [
     "containers-read.inspect",
     "containers-env.inspect",
     "containers-logs.read",
     "containers-lifecycle.start",
     "containers-lifecycle.stop",
     "containers-remove.remove",
+    "containers-recreate.begin",
+    "containers-recreate.preview",
 ];
 
 /// Every function with an object that exists, or a name that is free.
-pub(super) const FUNCTIONS: [(&str, &str); 18] = [
+pub(super) const FUNCTIONS: [(&str, &str); 20] = [
     ("containers-read.list", ""),
     ("containers-read.inspect", "web-1"),
     ("containers-env.inspect", "web-1"),
@@ -79,6 +89,8 @@ pub(super) const FUNCTIONS: [(&str, &str); 18] = [
     ("containers-create.create", "web-2"),
     ("containers-create.run", "web-2"),
     ("containers-remove.remove", "web-1"),
+    ("containers-recreate.begin", "web-1"),
+    ("containers-recreate.preview", "web-1"),
     ("images-read.list", ""),
     ("images-read.inspect", "redis:7"),
     ("images-pull.pull", "redis:7"),
@@ -242,7 +254,7 @@ async fn many_containers_are_answered_in_the_order_in_which_they_were_named() {
 async fn the_environment_needs_its_own_power_and_the_rest_survives_word_for_word() {
     let mut plugin = Plugin::with(EVERYTHING);
     let read = containers_read::Host::inspect(&mut plugin.docker(), vec!["web-1".to_owned()]).await.remove(0).unwrap();
-    let rest = r#""Future":123456789012345678901234567890,"Name":"/web-1","State":{"Status":"running"},"Config":{"Labels":{"tier":"front"},"Tty":false,"Z":1.50},"A":[]}"#;
+    let rest = r#""Future":123456789012345678901234567890,"Name":"/web-1","State":{"Status":"running"},"Config":{"Image":"redis:7","Labels":{"tier":"front"},"Tty":false,"Z":1.50},"A":[]}"#;
     assert_eq!(read.json, format!(r#"{{"Id":"{WEB}",{rest}"#));
     assert_eq!((read.id.as_str(), read.name.as_str(), read.state.as_str()), (WEB, "web-1", "running"));
     let with_environment = containers_env::Host::inspect(&mut plugin.docker(), vec!["web-1".to_owned()]).await.remove(0).unwrap();
@@ -373,7 +385,7 @@ async fn a_plugin_has_so_many_operations_and_no_more() {
     for (function, object) in FUNCTIONS {
         let mut plugin = Plugin::with(EVERYTHING);
         plugin.room.operations = Operations::default().of_plugin(owner(), 0);
-        let changes = ["lifecycle", "create.", "remove.", "pull.", "prune."].iter().any(|part| function.contains(part));
+        let changes = ["lifecycle", "-create.", "recreate.begin", "remove.", "pull.", "prune."].iter().any(|part| function.contains(part));
         check_same(function, word(&call(&mut plugin, function, object).await), if changes { "quota-exceeded" } else { "ok" });
         assert_eq!(plugin.engine.acts(), Vec::<String>::new(), "{function}");
     }

@@ -12,7 +12,7 @@ use crate::bindings::wharf::docker::containers_create::Host;
 use crate::bindings::wharf::docker::types::Error;
 
 /// The grants of the table.
-const GRANTS: [(&str, &str); 7] = [
+const GRANTS: [(&str, &str); 8] = [
     ("nobody", ""),
     ("reader", "allow = [\"containers.read\", \"images.read\", \"networks.read\", \"volumes.read\", \"system.read\"]"),
     ("operator", "allow = [\"containers.read\", \"containers.logs\", \"containers.lifecycle\", \"system.read\"]"),
@@ -25,6 +25,7 @@ const GRANTS: [(&str, &str); 7] = [
         "keeper",
         "allow = [\"images.read\", \"images.pull\", \"images.remove\", \"images.prune\", \"distribution.read\", \"operations.read\", \"operations.cancel\"]",
     ),
+    ("updater", "allow = [\"containers.read\", \"containers.recreate\", \"operations.read\", \"operations.cancel\"]"),
     ("builder", "allow = [\"images.build\", \"operations.read\", \"operations.cancel\"]"),
     ("elsewhere", ""),
 ];

@@ -10,6 +10,7 @@ use super::{DockerRoom, EVERYTHING, Plugin, grant, owner};
 use crate::backend::engine::EngineError;
 use crate::backend::engine::scripted::{Reply, ScriptedEngine, socket_path};
 use crate::backend::operations::Operations;
+use crate::backend::recreate::Recreations;
 use crate::backend::registry::Registries;
 use crate::bindings::wharf::docker::containers_create::Host;
 use crate::bindings::wharf::docker::types::Error;
@@ -118,8 +119,10 @@ async fn a_connection_that_is_cut_after_the_engine_made_the_container_leaves_not
         }
     });
     let (operations, registries) = (Operations::default(), Registries::new(Arc::new(Metrics::new())));
+    let engine = scripted.engine();
+    let recreations = Recreations::new(operations.clone()).on(&engine);
     let mut plugin =
-        Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &scripted.engine(), &registries, operations.of_plugin(owner(), 1)));
+        Plugin::in_room(|_| DockerRoom::new(grant(EVERYTHING), &engine, &registries, recreations, operations.of_plugin(owner(), 1)));
     let answer = plugin.docker().create("web-2".to_owned(), SPECIFICATION.to_owned()).await;
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     let lines: Vec<String> = scripted.seen().into_iter().map(|seen| seen.line).collect();

@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::super::backend::{Backend, Seen};
 use super::super::grant::{
-    BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer, RemovableImage,
+    AllowedRecreation, BuildableName, ControllableContainer, LoggedContainer, PullableImage, RemoteImage, RemovableContainer,
+    RemovableImage,
 };
 use super::super::policy::{AllowedBuild, AllowedCreate, BuildMark, BuiltImage, CreationMark};
 use super::super::reference::{ContainerName, ImageId, ImageName};
 use crate::backend::engine::{
-    ApiVersion, BuildError, BuildObserver, ContainerId, CreateError, Created, EngineError, EngineVersion, LogRange, PullLine, RegistryAuth,
-    Removal,
+    ApiVersion, BuildError, BuildObserver, ContainerId, CreateError, Created, EngineAddress, EngineError, EngineVersion, LogRange,
+    PullLine, RegistryAuth, Removal,
 };
+use crate::backend::operations::{Operation, Outcome, Recreated, Recreating, Recreation, RecreationProgress, Reserved, new_id};
+use crate::backend::recreate::{RecreateError, Request};
 use crate::backend::registry::RegistryError;
 use crate::backend::stream::ByteStream;
 
@@ -52,6 +56,8 @@ pub(super) struct MemoryEngine {
     losing: Mutex<Option<Lost>>,
     /// The act that never ends.
     hanging: Mutex<Option<&'static str>>,
+    /// The container that is being recreated.
+    recreated: Mutex<Option<String>>,
     /// What was built.
     built: Mutex<Vec<Built>>,
     /// Which image has a name, of those that were given or taken.
@@ -106,6 +112,7 @@ impl Default for MemoryEngine {
             failing: Mutex::default(),
             losing: Mutex::default(),
             hanging: Mutex::default(),
+            recreated: Mutex::default(),
             built: Mutex::default(),
             image_names: Mutex::new(
                 [("redis:7", REDIS), ("triggers:1", TRIGGERS)].map(|(name, id)| (name.to_owned(), id.to_owned())).into(),
@@ -238,7 +245,7 @@ impl Backend for MemoryEngine {
         }
         // Numbers that no float holds, and fields of an engine to come.
         let body = format!(
-            r#"{{"Id":"{}","Future":123456789012345678901234567890,"Name":"/{}","State":{{"Status":"{}"}},"Config":{{"Env":["PASSWORD=secret"],"Labels":{},"Tty":false,"Z":1.50}},"A":[]}}"#,
+            r#"{{"Id":"{}","Future":123456789012345678901234567890,"Name":"/{}","State":{{"Status":"{}"}},"Config":{{"Env":["PASSWORD=secret"],"Image":"redis:7","Labels":{},"Tty":false,"Z":1.50}},"A":[]}}"#,
             found.id,
             found.name,
             status(found.running),
@@ -310,6 +317,28 @@ impl Backend for MemoryEngine {
         }
         self.containers.lock().unwrap().retain(|existing| existing.id != container.id().as_str());
         Ok(())
+    }
+
+    async fn recreate(&self, recreation: AllowedRecreation, reserved: Reserved, _: Duration) -> Result<Arc<Operation>, RecreateError> {
+        let Request { container, name, labels, spelling, .. } = recreation.into_request();
+        self.act("recreate", &format!("{} on {spelling}", self.name_of(&container)))?;
+        let engine = EngineAddress::Unix(super::SOCKET.into());
+        let progress = Arc::new(RecreationProgress::new(Recreating::new(container.as_str().to_owned(), spelling, REDIS.to_owned())));
+        let work = Box::new(|_| Box::pin(std::future::ready(Outcome::Succeeded)) as BoxFuture<'static, Outcome>);
+        Ok(reserved.recreate(Recreation { id: new_id(), container: Recreated { name, labels, engine }, progress, work }))
+    }
+
+    async fn preview(&self, recreation: AllowedRecreation) -> Result<String, RecreateError> {
+        self.ask()?;
+        Ok(json!([{ "path": "/Config/Image", "from": "redis:7", "to": recreation.into_request().spelling }]).to_string())
+    }
+
+    fn is_recreated(&self, name: &str, _: &str) -> bool {
+        *self.recreated.lock().unwrap() == Some(name.to_owned())
+    }
+
+    fn is_aside(&self, name: &str) -> bool {
+        name.contains(".new-")
     }
 
     async fn inspect_image(&self, name: &ImageName) -> Result<Bytes, EngineError> {

@@ -30,7 +30,7 @@ const SOCKET: &str = "/srv/engine/docker.sock";
 
 /// Every power, and nothing about which objects.
 const EVERYTHING: &str = r#"
-allow = ["containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
+allow = ["containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove", "containers.recreate",
          "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel", "networks.read", "volumes.read", "system.read"]
 networks = ["lopco-network"]
 "#;

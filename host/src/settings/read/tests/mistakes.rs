@@ -291,7 +291,7 @@ fn limits_words_and_digests_are_checked() {
         &[
             "wharf.toml:7:10: `sha256`: `12` is not a sha256\n    help: write 64 hexadecimal digits, as `sha256sum` prints them, without a prefix",
             "wharf.toml:8:13: unknown word `poled` for `isolation`\n    help: did you mean `pooled`?",
-            "wharf.toml:9:12: unknown key `memory` in `[site.plugin.limits]`\n    help: known keys: `memory_mib`, `cpu_ms`, `deadline_ms`, `stream_deadline_ms`, `operation_deadline_ms`, `operations`, `build_context_mib`, `start_deadline_ms`, `concurrency`, `queue`, `queue_ms`, `request_mib`, `response_mib`, `host_calls`, `log_lines_per_second`",
+            "wharf.toml:9:12: unknown key `memory` in `[site.plugin.limits]`\n    help: known keys: `memory_mib`, `cpu_ms`, `deadline_ms`, `stream_deadline_ms`, `operation_deadline_ms`, `operations`, `build_context_mib`, `start_deadline_ms`, `concurrency`, `queue`, `queue_ms`, `request_mib`, `response_mib`, `host_calls`, `jobs`, `jobs_waiting`, `job_deadline_ms`, `job_cpu_ms`, `log_lines_per_second`",
             "wharf.toml:9:33: `cpu_ms`: `0` is out of range\n    help: it may be from 10 to 3600000",
             "wharf.toml:9:44: `queue`: `0x10000000000000000` is out of range\n    help: it may be from 0 to 100000",
             "wharf.toml:9:83: `deadline_ms`: expected an integer, found a float",
