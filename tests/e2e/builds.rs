@@ -29,6 +29,7 @@ limits = {{ build_context_mib = 41, request_mib = 64 }}
 [site.plugin.grants.docker]
 allow = [
     "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
+    "containers.recreate",
     "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
     "networks.read", "volumes.read", "system.read",
 ]

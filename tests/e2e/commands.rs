@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wharf_tests::guests::MISBEHAVE;
-use wharf_tests::plugins::{DEPLOYMENTS, HUB_SEARCH, IMAGE_CATALOG, MODEL_IMAGES};
+use wharf_tests::plugins::{DEPLOYMENTS, HUB_SEARCH, IMAGE_CATALOG, MODEL_IMAGES, UPDATE_CHECKER};
 
 use crate::site::host;
 
@@ -34,8 +34,13 @@ fn check(configuration: &str) -> Checked {
 /// The configuration that a clone has, with the plugins that were built for the tests.
 fn default_configuration() -> String {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wharf.toml")).unwrap();
-    let components =
-        [("deployments", DEPLOYMENTS), ("hub-search", HUB_SEARCH), ("image-catalog", IMAGE_CATALOG), ("model-images", MODEL_IMAGES)];
+    let components = [
+        ("deployments", DEPLOYMENTS),
+        ("hub-search", HUB_SEARCH),
+        ("image-catalog", IMAGE_CATALOG),
+        ("model-images", MODEL_IMAGES),
+        ("update-checker", UPDATE_CHECKER),
+    ];
     let of_tests = components.iter().fold(text, |text, (name, component)| {
         let built = format!("target/wharf/plugins/{name}.wasm");
         assert!(text.contains(&built), "{built}");
@@ -54,6 +59,7 @@ fn the_default_configuration_is_checked_and_found_well() {
         "  plugin hub-search at /: hub-search 0.1.0 (sha256 ",
         "  plugin image-catalog at /: image-catalog 0.1.0 (sha256 ",
         "  plugin model-images at /ebonite: model-images 0.1.0 (sha256 ",
+        "  plugin update-checker at /: update-checker 0.1.0 (sha256 ",
         "wharf.toml: all is well",
     ] {
         assert!(out.lines().any(|found| found.starts_with(line)), "no `{line}` in\n{out}");

@@ -1,6 +1,7 @@
 //! The plugin `deployments` as its clients use it, when all goes well.
 
 use serde_json::{Value, json};
+use wharf_harness::images;
 use wharf_harness::registry::Registry;
 
 use crate::site::{NETWORK, SCRIPT, SERVER, Site, VOLUME, check_empty, eventually, free_port, page, scripted};
@@ -203,12 +204,7 @@ pub fn pulled(site: &Site) {
 /// Pushes the image of scripts to a registry as `repository:tag`.
 #[track_caller]
 pub fn push(site: &Site, repository: &str, tag: &str) {
-    let client = site.docker();
-    client.post(&format!("/images/{SCRIPT}/tag?repo={repository}&tag={tag}")).unwrap().success("tagging").unwrap();
-    // `{}`: no credential.
-    let path = format!("/images/{repository}/push?tag={tag}");
-    let progress = client.send("POST", &path, &[("x-registry-auth", "e30=")], &[]).unwrap().success("pushing").unwrap();
-    assert!(progress.text().unwrap().contains("digest: sha256:"), "{}", progress.text().unwrap());
+    images::push(&site.docker(), SCRIPT, repository, tag).unwrap();
 }
 
 /// The names in a list.

@@ -194,7 +194,7 @@ source = "{DOCKER}"
 mount = "{mount}"
 [site.plugin.grants.docker]
 allow = [
-    "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
+    "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove", "containers.recreate",
     "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
     "networks.read", "volumes.read", "system.read",
 ]

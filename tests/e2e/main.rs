@@ -7,6 +7,7 @@
 mod blobs;
 mod builds;
 mod commands;
+mod crashes;
 mod deployments;
 mod docker;
 mod docker_hub;
@@ -17,15 +18,19 @@ mod hub_search_alone;
 mod identity;
 mod image_catalog;
 mod images;
+mod jobs;
 mod logs;
 mod many;
 mod model_images;
 mod pulls;
+mod recreate;
 mod refusals;
 mod registry;
 mod site;
 mod small_disk;
+mod specifications;
 mod storage;
+mod update_checker;
 
 /// One test for each story on each engine.
 macro_rules! on_both_engines {
@@ -71,6 +76,12 @@ on_both_engines! {
         crate::builds::built as an_image_is_built_as_its_dockerfile_says,
         crate::builds::failed as a_build_that_fails_leaves_nothing_and_says_where,
         crate::builds::cancelled as a_build_that_is_cancelled_leaves_nothing,
+        crate::recreate::kept as a_recreated_container_keeps_what_its_user_set,
+        crate::recreate::bad as an_image_that_is_no_good_is_rolled_back,
+        crate::recreate::kinds as stopped_vanishing_and_depending_containers_are_recreated,
+        crate::recreate::refused as what_must_not_be_recreated_is_refused,
+        crate::recreate::port_taken as a_port_that_is_taken_meanwhile_brings_the_old_container_back,
+        crate::recreate::damaged_journal as with_a_damaged_journal_only_recreating_stops,
         crate::engine_away::away_and_back as an_engine_goes_away_and_comes_back,
         crate::engine_away::hanging as an_engine_hangs_and_goes_on,
         crate::engine_away::stopped_while_deploying as a_host_is_stopped_while_it_deploys;

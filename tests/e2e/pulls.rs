@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wharf_harness::fault_proxy::{Asked, Fault, FaultProxy};
 use wharf_harness::http::Client;
-use wharf_harness::images::import;
+use wharf_harness::images::{import, push};
 use wharf_harness::registry::Registry;
 use wharf_harness::wharf::Wharf;
 
@@ -33,10 +33,8 @@ impl Remote {
         let docker = site.docker();
         let (local, repository) = (format!("wharf/{name}:1"), format!("{}/team/{name}", registry.address()));
         import(&docker, &local, &["true"]).unwrap();
-        docker.post(&format!("/images/{local}/tag?repo={repository}&tag=1")).unwrap().success("tagging").unwrap();
-        let pushed = docker.send("POST", &format!("/images/{repository}/push?tag=1"), &[("x-registry-auth", "e30=")], &[]).unwrap();
-        assert!(pushed.text().unwrap().contains("digest: sha256:"), "{}", pushed.text().unwrap());
-        for gone in [format!("{repository}:1"), local] {
+        let pushed = push(&docker, &local, &repository, "1").unwrap();
+        for gone in [pushed, local] {
             docker.delete(&format!("/images/{gone}")).unwrap().success("removing").unwrap();
         }
         let is_layer = |asked: &Asked| asked.method == "GET" && asked.target.contains("/blobs/");
