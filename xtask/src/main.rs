@@ -8,6 +8,7 @@
 mod bench;
 mod cargo;
 mod configuration;
+mod crash;
 mod engine;
 mod fuzz;
 mod kill;
@@ -54,6 +55,15 @@ enum Command {
         /// How often, on each database. Each time takes about a second.
         #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
         runs: u64,
+    },
+    /// Recreates containers while the host is killed and the engine fails, again and again, and looks whether everything is there.
+    Crash {
+        /// How often, on each engine. Each time takes a few seconds; 301 are needed for every call in every way.
+        #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        runs: u64,
+        /// A binary of the host that is there already, instead of building one for use.
+        #[arg(long)]
+        host: Option<PathBuf>,
     },
     /// Feeds what is read of strangers with whatever libFuzzer finds, and keeps what it found in `target/fuzz`.
     Fuzz {
@@ -113,6 +123,14 @@ enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=40))]
         rounds: u8,
     },
+    /// How long it takes to know of 200 containers whether they are outdated, what that asks of the engine and the registry, and how long a container is away while it is replaced.
+    Updates {
+        #[command(flatten)]
+        arguments: BenchArguments,
+        /// How often each row is measured. A round takes ten seconds.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=40))]
+        rounds: u8,
+    },
 }
 
 fn main() -> ExitCode {
@@ -136,6 +154,7 @@ fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
         Command::Prepare(TestArguments { skip_engine }) => test::prepare(skip_engine, stop),
         Command::Test(TestArguments { skip_engine }) => test::run(skip_engine, stop),
         Command::Kill { runs } => kill::run(runs, stop),
+        Command::Crash { runs, host } => crash::run(usize::try_from(runs)?, host, stop),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref(), stop),
         Command::Bench { subject: Bench::Catalog { arguments, rounds } } => {
             bench::catalog(arguments.json.as_deref(), usize::from(rounds), stop)
@@ -143,6 +162,9 @@ fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
         Command::Bench { subject: Bench::Http { arguments, seconds } } => bench::http(arguments.json.as_deref(), seconds, stop),
         Command::Bench { subject: Bench::Registry { arguments, rounds } } => {
             bench::registry(arguments.json.as_deref(), usize::from(rounds), stop)
+        }
+        Command::Bench { subject: Bench::Updates { arguments, rounds } } => {
+            bench::updates(arguments.json.as_deref(), usize::from(rounds), stop)
         }
     }
 }

@@ -7,6 +7,7 @@ mod http;
 mod plain;
 mod registry;
 mod slow_proxy;
+mod updates;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub(crate) use catalog::catalog;
 pub(crate) use http::http;
 pub(crate) use registry::registry;
+pub(crate) use updates::updates;
 
 /// Shows `table`, and writes `report` to the file `json`, if there is one.
 ///

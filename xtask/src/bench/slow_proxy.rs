@@ -220,7 +220,10 @@ impl Shared {
             more(&mut registry, &mut received).await?;
         }
         answer.extend(received);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(registry);
+        // Engines ask some things on connections that they want to be closed.
+        if field(&text, "connection") != Some("close") {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(registry);
+        }
         Ok(answer)
     }
 }
@@ -234,6 +237,10 @@ async fn read_head(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result
         }
         if received.len() > MAX_HEAD_BYTES {
             return Err(io::Error::other("the head is too long"));
+        }
+        // An engine tries TLS first, and would wait for ten seconds for the answer to its greeting.
+        if received.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+            return Ok(None);
         }
         if more(stream, received).await.is_err() {
             return Ok(None);
