@@ -6,16 +6,15 @@ use std::io::Read;
 
 use serde_json::{Value, json};
 use wharf_harness::fake_engine::{Answer, FakeEngine};
+use wharf_harness::guest::DOCKER_POWERS;
 use wharf_tests::guests::DOCKER;
 
-use crate::docker::ALL;
 use crate::in_process::{InProcess, eventually, host, one_plugin};
 
 /// The configuration of a plugin that may build `team/…` on `base/…`.
 fn configuration(engine: &str, limits: &str) -> String {
-    let allow = ALL.map(|power| format!("\"{power}\"")).join(", ");
     let images = "images = [\"docker.io/team/**\", \"docker.io/base/**\"]";
-    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{allow}]\n{images}");
+    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = {DOCKER_POWERS:?}\n{images}");
     format!("[engine.default]\nurl = \"{engine}\"\n{}", one_plugin(DOCKER, &grants))
 }
 

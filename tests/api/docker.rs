@@ -7,31 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wharf_harness::fake_engine::{Answer, FakeEngine};
+use wharf_harness::guest::DOCKER_POWERS;
 
 use crate::in_process::{InProcess, eventually, host, logged, one_plugin};
 use wharf_tests::guests::DOCKER;
-
-/// Every power.
-pub const ALL: [&str; 18] = [
-    "containers.read",
-    "containers.env",
-    "containers.logs",
-    "containers.lifecycle",
-    "containers.create",
-    "containers.remove",
-    "containers.recreate",
-    "images.read",
-    "images.pull",
-    "images.build",
-    "images.remove",
-    "images.prune",
-    "distribution.read",
-    "operations.read",
-    "operations.cancel",
-    "networks.read",
-    "volumes.read",
-    "system.read",
-];
 
 /// A host whose plugin has every power within `scope`, and whose engine is away.
 fn without_an_engine(scope: &str, limits: &str) -> InProcess {
@@ -40,8 +19,7 @@ fn without_an_engine(scope: &str, limits: &str) -> InProcess {
 
 /// A host whose plugin has every power within `scope` on the engine at `url`.
 fn on_engine(url: &str, scope: &str, limits: &str) -> InProcess {
-    let allow = ALL.map(|power| format!("\"{power}\"")).join(", ");
-    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{allow}]\n{scope}");
+    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = {DOCKER_POWERS:?}\n{scope}");
     host(&format!("[engine.default]\nurl = \"{url}\"\n{}", one_plugin(DOCKER, &grants)))
 }
 

@@ -1,8 +1,8 @@
 //! The capability `log`: every line of a plugin is in the host's log, and says whose it is.
 
 use serde_json::Value;
+use wharf_harness::guest::DOCKER_POWERS;
 
-use crate::docker::ALL;
 use crate::in_process::{InProcess, host, lines_of, one_plugin};
 use wharf_tests::guests::{DOCKER, LOG, MISBEHAVE};
 
@@ -63,8 +63,7 @@ fn a_line_is_cut_where_its_budget_ends() {
 
 /// A host whose plugin may do everything with the engine, which is away, but use images that are not of the library.
 fn restricted(limits: &str) -> InProcess {
-    let powers = ALL.map(|power| format!("\"{power}\"")).join(", ");
-    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = [{powers}]\nimages = [\"docker.io/library/*\"]\n");
+    let grants = format!("{limits}\n[site.plugin.grants.docker]\nallow = {DOCKER_POWERS:?}\nimages = [\"docker.io/library/*\"]\n");
     host(&format!("[engine.default]\nurl = \"unix:///nowhere/docker.sock\"\n{}", one_plugin(DOCKER, &grants)))
 }
 

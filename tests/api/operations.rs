@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::{Value, json};
 use wharf_harness::fake_engine::{Answer, FakeEngine};
+use wharf_harness::guest::DOCKER_POWERS;
 use wharf_tests::guests::DOCKER;
 
-use crate::docker::ALL;
 use crate::in_process::{InProcess, eventually, host, plugin};
 
 const HALF: &[u8] = b"{\"status\":\"Pulling from library/redis\",\"id\":\"7\"}\r\n\
@@ -28,8 +28,7 @@ fn engine() -> FakeEngine {
 
 /// Two plugins, at `/` and `/other`, which may do everything on `engine`; the second only with images of Docker Hub. `limits` are those of the first.
 fn configuration(engine: &FakeEngine, limits: &str) -> String {
-    let allow = ALL.map(|power| format!("\"{power}\"")).join(", ");
-    let grant = format!("[site.plugin.grants.docker]\nallow = [{allow}]");
+    let grant = format!("[site.plugin.grants.docker]\nallow = {DOCKER_POWERS:?}");
     let first = plugin("subject", DOCKER, "/", &format!("{limits}\n{grant}"));
     let second = plugin("other", DOCKER, "/other", &format!("{grant}\nimages = [\"docker.io/**\"]"));
     format!("[engine.default]\nurl = \"{}\"\n[[site]]\nname = \"test\"\n{first}{second}", engine.url())

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use serde_json::{Value, json};
+use wharf_harness::guest::DOCKER_POWERS;
 use wharf_harness::http::Client;
 use wharf_harness::wharf::Wharf;
 use wharf_tests::guests::DOCKER;
@@ -27,12 +28,7 @@ source = "{DOCKER}"
 mount = "/"
 limits = {{ build_context_mib = 41, request_mib = 64 }}
 [site.plugin.grants.docker]
-allow = [
-    "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove",
-    "containers.recreate",
-    "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
-    "networks.read", "volumes.read", "system.read",
-]
+allow = {DOCKER_POWERS:?}
 images = ["docker.io/{BASE}", "docker.io/team/*"]
 "#,
         site.engine.url()

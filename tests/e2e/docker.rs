@@ -1,6 +1,7 @@
 //! The capability `docker` on a real engine, through a guest whose grant is narrower than the engine: what is inside is done, what is outside does not even look like being there.
 
 use serde_json::{Value, json};
+use wharf_harness::guest::DOCKER_POWERS;
 use wharf_harness::http::Client;
 use wharf_harness::registry::Registry;
 use wharf_tests::guests::DOCKER;
@@ -193,11 +194,7 @@ name = "{name}"
 source = "{DOCKER}"
 mount = "{mount}"
 [site.plugin.grants.docker]
-allow = [
-    "containers.read", "containers.env", "containers.logs", "containers.lifecycle", "containers.create", "containers.remove", "containers.recreate",
-    "images.read", "images.pull", "images.build", "images.remove", "images.prune", "distribution.read", "operations.read", "operations.cancel",
-    "networks.read", "volumes.read", "system.read",
-]
+allow = {DOCKER_POWERS:?}
 networks = ["{NETWORK}"]
 volumes = ["{VOLUME}"]
 {scope}

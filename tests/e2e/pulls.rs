@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wharf_harness::fault_proxy::{Asked, Fault, FaultProxy};
 use wharf_harness::http::Client;
-use wharf_harness::images::{import, push};
+use wharf_harness::images;
 use wharf_harness::registry::Registry;
 use wharf_harness::wharf::Wharf;
 
@@ -31,12 +31,8 @@ impl Remote {
     fn publish(site: &Site, name: &str, plan: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> Remote {
         let registry = Registry::start(false).unwrap();
         let docker = site.docker();
-        let (local, repository) = (format!("wharf/{name}:1"), format!("{}/team/{name}", registry.address()));
-        import(&docker, &local, &["true"]).unwrap();
-        let pushed = push(&docker, &local, &repository, "1").unwrap();
-        for gone in [pushed, local] {
-            docker.delete(&format!("/images/{gone}")).unwrap().success("removing").unwrap();
-        }
+        let repository = format!("{}/team/{name}", registry.address());
+        images::publish(&docker, &format!("wharf/{name}:1"), &["true"], &repository, "1").unwrap();
         let is_layer = |asked: &Asked| asked.method == "GET" && asked.target.contains("/blobs/");
         let proxy = FaultProxy::start(registry.address(), move |asked| if is_layer(asked) { plan(asked) } else { Fault::None }).unwrap();
         let reference = format!("{}/team/{name}:1", proxy.address());

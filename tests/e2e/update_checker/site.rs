@@ -88,12 +88,8 @@ impl Site {
     #[track_caller]
     pub(super) fn publish(&self, name: &str, command: &[&str]) {
         let docker = self.engine.client();
-        let (local, repository) = (format!("wharf/{name}:1"), format!("{}/{REPOSITORY}", self.registry.address()));
-        images::import(&docker, &local, command).unwrap();
-        images::push(&docker, &local, &repository, "1").unwrap();
-        for gone in [format!("{repository}:1"), local] {
-            docker.delete(&format!("/images/{gone}")).unwrap().success("removing").unwrap();
-        }
+        let repository = format!("{}/{REPOSITORY}", self.registry.address());
+        images::publish(&docker, &format!("wharf/{name}:1"), command, &repository, "1").unwrap();
     }
 
     /// The reference of all containers, as lists show it.

@@ -78,6 +78,20 @@ pub fn push(engine: &Client, local: &str, name: &str, tag: &str) -> anyhow::Resu
     Ok(format!("{name}:{tag}"))
 }
 
+/// Imports `local` as [`import`] does, pushes it as `name:tag` as [`push`] does, and removes it from the engine: only the registry has it then.
+///
+/// # Errors
+///
+/// As [`import`] and [`push`].
+pub fn publish(engine: &Client, local: &str, command: &[&str], name: &str, tag: &str) -> anyhow::Result<()> {
+    import(engine, local, command)?;
+    let pushed = push(engine, local, name, tag)?;
+    for gone in [pushed.as_str(), local] {
+        engine.delete(&format!("/images/{gone}"))?.success(&format!("removing `{gone}`"))?;
+    }
+    Ok(())
+}
+
 fn archive(busybox: &Path, reference: &str) -> anyhow::Result<Vec<u8>> {
     let program = std::fs::read(busybox).with_context(|| format!("failed to read `{}`", busybox.display()))?;
     let mut archive = tar::Builder::new(Vec::new());

@@ -12,6 +12,7 @@ pub mod engine_proxy;
 pub mod fake_engine;
 pub mod fault_proxy;
 mod firewall;
+pub mod guest;
 pub mod http;
 pub mod images;
 pub mod kill;

@@ -165,12 +165,7 @@ impl Stage<'_> {
 
     /// Lets `repository:1` be an image with the page `local`, which only the registry has afterwards.
     fn publish(&self, repository: &str, local: &str) -> anyhow::Result<()> {
-        images::import(&self.docker, local, &["/bin/serve"])?;
-        let pushed = images::push(&self.docker, local, &format!("{}/{repository}", self.registry.address()), "1")?;
-        for gone in [pushed.as_str(), local] {
-            self.docker.delete(&format!("/images/{gone}"))?.success("removing an image")?;
-        }
-        Ok(())
+        images::publish(&self.docker, local, &["/bin/serve"], &format!("{}/{repository}", self.registry.address()), "1")
     }
 
     /// Pulls `repository:1` and answers its reference.

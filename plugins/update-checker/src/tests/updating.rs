@@ -1,7 +1,8 @@
 //! Updates that people ask for.
 
-use wharf_sdk::docker::{containers_remove, operations_read};
+use wharf_sdk::docker::{containers_recreate, containers_remove, operations_read};
 use wharf_sdk::jobs::queue::JobState;
+use wharf_sdk::storage::keyvalue;
 
 use super::*;
 
@@ -76,18 +77,27 @@ fn an_update_does_not_ask_whether_it_is_needed() {
     assert_eq!(history()[0]["result"], "unchanged");
 }
 
+/// Begins to recreate `web`, which a job does before it waits, and answers the operation.
+fn begin(host: &Host) -> String {
+    let full = host.details("web").unwrap()["Id"].as_str().unwrap().to_owned();
+    let options = containers_recreate::RecreateOptions { pull: true, ..Default::default() };
+    containers_recreate::begin(&full, &options).unwrap()
+}
+
+/// Notes, as a job does then, that `operation` is that of the container `id`.
+fn note(id: &str, job: &str, operation: &str) {
+    let noted = json!({id: {"job": job, "operation": operation}}).to_string();
+    keyvalue::set("updates", noted.as_bytes()).unwrap();
+}
+
 #[test]
 fn progress_is_that_of_the_operation() {
     let (host, old) = outdated();
     act(&old, "update");
     let job = host.jobs_so_far()[0].clone();
     host.hold_recreations();
-    // What the job does before it waits.
-    let full = host.details("web").unwrap()["Id"].as_str().unwrap().to_owned();
-    let options = wharf_sdk::docker::containers_recreate::RecreateOptions { pull: true, ..Default::default() };
-    let operation = wharf_sdk::docker::containers_recreate::begin(&full, &options).unwrap();
-    let noted = json!({&*old: {"job": job.id, "operation": operation}}).to_string();
-    wharf_sdk::storage::keyvalue::set("updates", noted.as_bytes()).unwrap();
+    let operation = begin(&host);
+    note(&old, &job.id, &operation);
     assert_eq!(progress(&old), "connecting");
     host.advance_recreation_pulls("Downloading", 1, 4);
     assert_eq!(progress(&old), "Downloading");
@@ -221,9 +231,7 @@ fn what_was_begun_and_not_noted_is_found_again() {
     act(&old, "update");
     let job = host.jobs_so_far()[0].clone();
     host.hold_recreations();
-    let full = host.details("web").unwrap()["Id"].as_str().unwrap().to_owned();
-    let options = wharf_sdk::docker::containers_recreate::RecreateOptions { pull: true, ..Default::default() };
-    let operation = wharf_sdk::docker::containers_recreate::begin(&full, &options).unwrap();
+    let operation = begin(&host);
     let again = Work { id: job.id.clone(), attempt: 2, ..Work::new(&job.kind, &job.payload) };
     assert_eq!(fake::run_job::<UpdateChecker>(&again), Ok(()));
     assert_eq!(host.calls_of("docker.containers-recreate.begin").len(), 1, "only that of the first attempt");
@@ -238,11 +246,8 @@ fn what_the_host_took_back_when_it_was_stopped_is_begun_anew() {
     act(&old, "update");
     let job = host.jobs_so_far()[0].clone();
     host.hold_recreations();
-    let full = host.details("web").unwrap()["Id"].as_str().unwrap().to_owned();
-    let options = wharf_sdk::docker::containers_recreate::RecreateOptions { pull: true, ..Default::default() };
-    let operation = wharf_sdk::docker::containers_recreate::begin(&full, &options).unwrap();
-    let noted = json!({&*old: {"job": job.id, "operation": operation}}).to_string();
-    wharf_sdk::storage::keyvalue::set("updates", noted.as_bytes()).unwrap();
+    let operation = begin(&host);
+    note(&old, &job.id, &operation);
     wharf_sdk::docker::operations_cancel::cancel(&operation).unwrap();
     assert_eq!(progress(&old), "connecting");
     let again = Work { id: job.id.clone(), attempt: 2, ..Work::new(&job.kind, &job.payload) };
@@ -259,8 +264,7 @@ fn what_was_done_and_is_not_known_any_more_is_taken_for_done() {
     act(&old, "auto-update");
     act(&old, "update");
     let job = host.jobs_so_far()[0].clone();
-    let noted = json!({&*old: {"job": job.id, "operation": "long-ago"}}).to_string();
-    wharf_sdk::storage::keyvalue::set("updates", noted.as_bytes()).unwrap();
+    note(&old, &job.id, "long-ago");
     containers_remove::remove("web", containers_remove::RemoveOptions { force: true, ..Default::default() }).unwrap();
     host.image(image("nginx:latest", '2'));
     host.container(Container::new("web").image("nginx").id(&"e".repeat(64)));
@@ -298,7 +302,7 @@ fn an_update_whose_job_was_given_up_has_failed() {
 fn what_a_job_has_left_behind_does_not_keep_the_next_one_away() {
     let (host, old) = outdated();
     let stale = json!({&*old: {"job": "job-0"}}).to_string();
-    wharf_sdk::storage::keyvalue::set("updates", stale.as_bytes()).unwrap();
+    keyvalue::set("updates", stale.as_bytes()).unwrap();
     act(&old, "update");
     work(&host);
     assert_eq!(progress(&old), NO_PROGRESS);

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::engine_proxy::{EngineProxy, Fault};
+use crate::guest::DOCKER_POWERS;
 use crate::images;
 use crate::poll_every;
 use crate::wharf::Wharf;
@@ -36,28 +37,6 @@ const SETTLE_MS: u64 = 200;
 const NETWORK: &str = "crash-net";
 /// What is in each volume.
 const MARKER: &str = "crash-marker";
-
-/// What the guest imports, and must be granted to be loaded.
-const POWERS: [&str; 18] = [
-    "containers.read",
-    "containers.env",
-    "containers.logs",
-    "containers.lifecycle",
-    "containers.create",
-    "containers.remove",
-    "containers.recreate",
-    "images.read",
-    "images.pull",
-    "images.build",
-    "images.remove",
-    "images.prune",
-    "distribution.read",
-    "operations.read",
-    "operations.cancel",
-    "networks.read",
-    "volumes.read",
-    "system.read",
-];
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +75,8 @@ impl Stage {
         let proxy = EngineProxy::start(&engine.socket())?;
         let url = proxy.url();
         let plugin = format!("[[site]]\nname = \"plant-a\"\n[[site.plugin]]\nname = \"guest\"\nsource = \"{component}\"\nmount = \"/\"\n");
-        let allow = POWERS.map(|power| format!("\"{power}\"")).join(", ");
         let grant = format!(
-            "[site.plugin.grants.docker]\nengine = \"default\"\nallow = [{allow}]\ncontainers.names = [\"*\"]\nimages = [\"docker.io/crash/*\"]\n"
+            "[site.plugin.grants.docker]\nengine = \"default\"\nallow = {DOCKER_POWERS:?}\ncontainers.names = [\"*\"]\nimages = [\"docker.io/crash/*\"]\n"
         );
         let wharf = Wharf::start(binary, &format!("[engine.default]\nurl = \"{url}\"\n{plugin}{grant}"))?;
         let mut stage = Stage { wharf, proxy, engine, binary: binary.to_owned(), images: BTreeMap::new(), address: String::new() };
