@@ -5,6 +5,7 @@
 pub(crate) mod blobs;
 pub(crate) mod catalog;
 pub(crate) mod causes;
+pub(crate) mod clock;
 pub(crate) mod database;
 pub(crate) mod docker_hub;
 pub(crate) mod engine;

@@ -4,7 +4,6 @@
 //! here. Whoever writes waits until the store has taken it, so that a slow store slows the client down.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -14,6 +13,7 @@ use super::error::BlobError;
 use super::name::BlobName;
 use super::usage::Share;
 use super::{Blob, BlobDigest, Store, Upload};
+use crate::backend::clock::now_ms;
 use crate::backend::stream::{ByteStream, MAX_READ_BYTES, StreamError};
 
 /// The size of a block, and the most that a plugin may write at once.
@@ -126,10 +126,4 @@ impl Open {
 
 fn broken_off(error: StreamError) -> BlobError {
     BlobError::Unavailable(format!("what was to be stored broke off: {error}"))
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

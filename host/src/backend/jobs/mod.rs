@@ -27,7 +27,7 @@ pub(crate) mod webhook;
 pub(crate) use holders::{BEAT, Watch};
 pub(crate) use pause::pause;
 pub(crate) use schedules::{Fired, ScheduleRow};
-pub(crate) use site::{Queues, SiteJobs, now_ms};
+pub(crate) use site::{Queues, SiteJobs};
 pub(crate) use store::{Filter, NextDue, Room, Store};
 pub(crate) use timing::{Timing, TimingParts};
 

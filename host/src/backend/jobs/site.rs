@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Filter;
 use super::{Content, Job, JobsError, NewJob, NotChanged, NotTaken, ScheduleRow, Store};
+use crate::backend::clock::now_ms;
 use crate::backend::database::{Databases, SpaceName};
 
 /// What the space of a queue is called among those of plugins, none of which can have this name.
@@ -18,12 +18,6 @@ const SPACE: &str = "_jobs";
 
 /// How much a queue may take. What plugins may have waiting is a limit of theirs; this one only keeps a mistake from filling a disk.
 const QUOTA_BYTES: u64 = 8 << 30;
-
-/// The time by which jobs are due, in milliseconds since 1970 (UTC).
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// The queues of all sites.
 pub(crate) struct Queues {

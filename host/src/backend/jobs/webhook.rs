@@ -3,7 +3,7 @@
 //! `webhook-id` is the job's id and the same for each attempt, so that a receiver can tell a repetition; `webhook-timestamp` is the attempt's, which a receiver holds against its clock; `webhook-signature` is
 //! `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`. The secret is base64, with or without the prefix `whsec_`, and is read for each attempt, so that it may be replaced under a running host.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use sha2_of_hkdf::Sha256;
 use url::Url;
 
 use super::{Content, Ended, Job};
+use crate::backend::clock::now_ms;
 use crate::backend::registry::{DocumentError, Outgoing, Registries};
 use crate::backend::secret;
 use crate::settings::SecretSource;
@@ -38,8 +39,7 @@ pub(crate) struct Webhook {
 
 /// Sends the message that `job` is to `webhook`, once.
 pub(crate) async fn send(registries: &Registries, webhook: &Webhook, job: &Job, content: Content) -> Ended {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let headers = match headers(webhook, &job.id, since.as_secs(), &content).await {
+    let headers = match headers(webhook, &job.id, now_ms() / 1_000, &content).await {
         Ok(headers) => headers,
         Err(reason) => return Ended::Again(reason, None),
     };

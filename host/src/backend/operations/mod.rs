@@ -45,7 +45,7 @@ use details::Progress;
 pub(crate) use download::{Download, DownloadProgress, TemplateName};
 use pull::SharedPulls;
 pub(crate) use pull::{Layers, Pull};
-pub(crate) use record::{Moment, Operation, Outcome, new_id, now_ms};
+pub(crate) use record::{Moment, Operation, Outcome, new_id};
 use record::{Records, Unfinished};
 pub(crate) use recreation::{Recreated, Recreating, Recreation, RecreationProgress, RecreationStep, Reserved};
 

@@ -3,7 +3,7 @@
 //! An outcome is kept for a while after the end, so that whoever began something and lost its answer can ask. A record is small: some hundred bytes, and about a hundred for each layer of an image.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::BuildLog;
 use super::{Details, OperationError, OperationFailure, OperationObserver, Owner, Progress, Recreating, Subject};
+use crate::backend::clock::now_ms;
 
 /// How long the record of an operation is kept after its end.
 const KEPT_FOR: Duration = Duration::from_secs(600);
@@ -323,10 +324,4 @@ fn is_kept(operation: &Operation) -> bool {
 /// An id that no other operation has or had: 32 hexadecimal digits, at random.
 pub(crate) fn new_id() -> String {
     format!("{:032x}", fastrand::u128(..))
-}
-
-/// Now by the clock of the machine, in milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -26,8 +26,9 @@ use super::prepare::{Prepared, id_of};
 use super::record::{End, Ending, Phase, Record};
 use super::verify::{Expected, Verdict, verify};
 use super::{EngineRecreations, RecreateError, Request, raw};
+use crate::backend::clock::now_ms;
 use crate::backend::engine::{ContainerId, EngineError};
-use crate::backend::operations::{Operation, OperationFailure, Outcome, Pull, RecreationProgress, RecreationStep, now_ms};
+use crate::backend::operations::{Operation, OperationFailure, Outcome, Pull, RecreationProgress, RecreationStep};
 use crate::backend::reference::ImageReference;
 
 /// The grace of an engine for a container that has no stop timeout of its own.

@@ -18,9 +18,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::backend::clock::now_ms;
 use crate::backend::engine::{ContainerId, Engine, EngineAddress};
 use crate::backend::operations::{
-    Operation, Operations, Pull, Recreating, Recreation, RecreationProgress, RecreationStep, Reserved, new_id, now_ms,
+    Operation, Operations, Pull, Recreating, Recreation, RecreationProgress, RecreationStep, Reserved, new_id,
 };
 use crate::backend::reference::ImageReference;
 

@@ -16,8 +16,9 @@ use super::error::{FailureWord, RecreationFailure};
 use super::journal::KnownFailure;
 use super::raw;
 use super::record::{Ending, Member, Phase};
+use crate::backend::clock::now_ms;
 use crate::backend::engine::{ContainerId, EngineError, Removal};
-use crate::backend::operations::{Outcome, RecreationStep, now_ms};
+use crate::backend::operations::{Outcome, RecreationStep};
 use crate::backend::reference::is_generated;
 
 /// How it stands after everything was taken back.

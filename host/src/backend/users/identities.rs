@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use super::issued::LoginObserver;
 use super::password::Passwords;
@@ -13,6 +13,7 @@ use super::postgres::PostgresUsers;
 use super::site::{Clock, SiteUsers};
 use super::sqlite::SqliteUsers;
 use super::{Users, UsersError};
+use crate::backend::clock::now_ms;
 use crate::backend::database::postgres::Operator;
 use crate::settings::{AccessSettings, Mistake, StorageSettings};
 
@@ -163,8 +164,7 @@ struct SystemClock;
 
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        now_ms()
     }
 
     fn steady(&self) -> Instant {

@@ -11,7 +11,8 @@ use super::super::call::count;
 use super::super::generation::{Generation, SharedGeneration};
 use super::super::meter::Metered;
 use super::super::outcome::{DeadlineKind, Outcome};
-use crate::backend::jobs::{After, Content, Ended, Job, JobObserver, Purpose, SiteJobs, Store, now_ms, webhook};
+use crate::backend::clock::now_ms;
+use crate::backend::jobs::{After, Content, Ended, Job, JobObserver, Purpose, SiteJobs, Store, webhook};
 use crate::backend::registry::Registries;
 use crate::bindings::exports::wharf::jobs::handler;
 

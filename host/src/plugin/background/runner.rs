@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::super::generation::Generation;
 use super::attempt::{Begun, Means};
 use super::{MESSAGES, POLL, Workers};
-use crate::backend::jobs::{BEAT, Fired, JobObserver, JobsError, NextDue, Purpose, Room, Schedule, SiteJobs, State, Store, Watch, now_ms};
+use crate::backend::clock::now_ms;
+use crate::backend::jobs::{BEAT, Fired, JobObserver, JobsError, NextDue, Purpose, Room, Schedule, SiteJobs, State, Store, Watch};
 use crate::backend::registry::Registries;
 
 /// The longest sleep: the system's clock, by which things are due, may be set meanwhile.
