@@ -153,6 +153,7 @@ impl<'s> Parser<'s> {
             }
             Some("like") => {
                 self.skip();
+                self.has_like = true;
                 let pattern = self.joined()?;
                 let escape = self.escape()?;
                 format!("({} {not}LIKE {}{escape})", left.sql, pattern.sql)

@@ -63,6 +63,8 @@ pub struct Written {
     pub action: Action,
     /// Whether its answer is limited by its own words.
     pub has_limit: bool,
+    /// Whether anything is compared with a pattern.
+    pub has_like: bool,
     /// Which columns of the answer are BOOLEAN by the way they are computed, as far as they can be counted.
     pub booleans: Booleans,
     /// The parameters, counted from 0, that are values of columns and nothing else. A database may find out their types by itself.
@@ -109,6 +111,7 @@ pub fn write(sql: &str, parameters: &[Value], dialect: Dialect<'_>, mode: Mode) 
         scopes: Vec::new(),
         in_insert: false,
         named: Vec::new(),
+        has_like: false,
     };
     let mut written = parser.statement(mode)?;
     parser.eat_symbol(";");
@@ -119,6 +122,7 @@ pub fn write(sql: &str, parameters: &[Value], dialect: Dialect<'_>, mode: Mode) 
         return Err(Error::Invalid(format!("the parameter ${} is not used", unused + 1)));
     }
     let alone = parser.uses.iter().zip(&parser.assigned).map(|(uses, assigned)| uses == assigned);
+    written.has_like = parser.has_like;
     written.assigned = alone.enumerate().filter(|(_, alone)| *alone).map(|(index, _)| index).collect();
     Ok(written)
 }
@@ -140,6 +144,7 @@ pub(crate) struct Parser<'s> {
     pub(crate) in_insert: bool,
     /// The names that a `WITH` has given so far. None of them is a table any more.
     pub(crate) named: Vec<String>,
+    pub(crate) has_like: bool,
 }
 
 /// The tables of one selection.
@@ -153,8 +158,7 @@ pub(crate) struct Scope {
 
 impl Parser<'_> {
     fn statement(&mut self, mode: Mode) -> Result<Written, Error> {
-        let define =
-            |sql: String| Written { sql, action: Action::Define, has_limit: false, booleans: Booleans::default(), assigned: Vec::new() };
+        let define = |sql| Parser::written(sql, Action::Define, false, Booleans::default());
         let word = self.peek_word().unwrap_or_default().to_owned();
         match (word.as_str(), mode) {
             ("create" | "alter" | "drop", Mode::Migration) => Ok(define(self.definition()?)),
@@ -178,7 +182,12 @@ impl Parser<'_> {
             Some("delete") => self.delete()?,
             _ => return Err(self.unexpected("SELECT, INSERT, UPDATE or DELETE")),
         };
-        Ok(Written { sql: with + &sql, action, has_limit, booleans, assigned: Vec::new() })
+        Ok(Parser::written(with + &sql, action, has_limit, booleans))
+    }
+
+    /// What is known before the end.
+    fn written(sql: String, action: Action, has_limit: bool, booleans: Booleans) -> Written {
+        Written { sql, action, has_limit, has_like: false, booleans, assigned: Vec::new() }
     }
 
     fn insert(&mut self) -> Result<(String, Action, bool, Booleans), Error> {

@@ -307,6 +307,33 @@ fn a_question_without_an_end_is_stopped() {
 }
 
 #[test]
+fn only_questions_that_were_answered_quickly_hold_anybody_up() {
+    let mut connection = database(&["CREATE TABLE t (x BIGINT)"]);
+    let any_time = Duration::from_secs(60);
+    let question = statement("SELECT 1");
+    assert_eq!(connection.query_quickly(&question, 1, any_time), None, "nobody knows how long it takes");
+    connection.query_timed(&question, 1, soon(), any_time).unwrap();
+    let answer = connection.query_quickly(&question, 1, any_time).unwrap();
+    assert_eq!(answer.rows, [[Value::Integer(1)]]);
+
+    connection.query_timed(&question, 1, soon(), Duration::ZERO).unwrap();
+    for _ in 0..8 {
+        assert_eq!(connection.query_quickly(&question, 1, any_time), None, "it took long");
+        connection.query_timed(&question, 1, soon(), any_time).unwrap();
+    }
+    assert!(connection.query_quickly(&question, 1, any_time).is_some());
+
+    let endless = statement("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n");
+    assert_eq!(connection.query_timed(&endless, 1, Instant::now(), any_time), Err(Error::Timeout));
+    assert_eq!(connection.query_quickly(&endless, 1, Duration::from_millis(1)), None, "it is stopped");
+
+    let change = statement("INSERT INTO t (x) VALUES (1) RETURNING x");
+    connection.query_timed(&change, 1, soon(), any_time).unwrap();
+    assert_eq!(connection.query_quickly(&change, 1, any_time), None);
+    assert_eq!(connection.query(&statement("SELECT count(*) FROM t"), 1, soon()).unwrap().rows, [[Value::Integer(1)]]);
+}
+
+#[test]
 fn booleans_are_known_by_their_column_or_by_how_they_are_computed() {
     let mut connection = database(&["CREATE TABLE b (x BOOLEAN, n BIGINT)"]);
     connection.execute(&[statement("INSERT INTO b (x, n) VALUES (TRUE, 1), (NULL, 0)")], soon()).unwrap();

@@ -4,26 +4,29 @@
 //! transaction begins or ends, except for migrations; whoever has the connection does.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{OpenFlags, Rows as Found, ToSql};
+use rusqlite::{OpenFlags, ToSql};
 
 use crate::migrations::{self, Applied};
-use crate::parser::{self, Action, Booleans, Dialect, Mode, Written};
-use crate::{Error, MAX_ANSWER_BYTES, Migration, Rows, Statement, Value};
+use crate::parser::{self, Action, Dialect, Mode, Written};
+use crate::{Error, Migration, Rows, Statement, Value};
 use error::database_error;
 use guard::{Guard, Trust};
 use tables::Tables;
+use walk::Columns;
+pub use walk::Walk;
 
 mod error;
 mod guard;
 mod keyvalue;
 mod tables;
+mod walk;
 
 /// SQLite's own default.
 const PAGE_BYTES: u64 = 4096;
@@ -37,13 +40,25 @@ const BUSY: Duration = Duration::from_secs(5);
 const KEPT_STATEMENTS: usize = 128;
 /// Beyond this the log is cut again after it was worked off.
 const LOG_BYTES: i64 = 16 << 20;
+/// How often a question that took long has to be answered quickly before anybody is held up by it again: what it reads may not be in memory.
+const QUICK_AGAIN: u8 = 8;
 
 /// A connection.
 pub struct Connection {
     inner: rusqlite::Connection,
     guard: Arc<Guard>,
     tables: Tables,
-    written: LruCache<String, Arc<Written>>,
+    known: LruCache<String, Arc<Known>>,
+    plans_once: bool,
+}
+
+/// A statement, and what is known of it. Forgotten when tables change.
+struct Known {
+    written: Written,
+    /// Found when it is asked for the first time.
+    columns: OnceLock<Columns>,
+    /// How often it has yet to be answered quickly before [`Connection::query_quickly`] asks it.
+    untried: AtomicU8,
 }
 
 impl Connection {
@@ -109,7 +124,8 @@ impl Connection {
             inner.set_limit(limit, value).map_err(database_error)?;
         }
         let guard = Arc::new(Guard::default());
-        let mut connection = Connection { inner, guard, tables: Tables::default(), written: LruCache::new(KEPT_STATEMENTS) };
+        let mut connection =
+            Connection { inner, guard, tables: Tables::default(), known: LruCache::new(KEPT_STATEMENTS), plans_once: false };
         // FULL: what a commit has answered to is on the disk, also when the machine loses its power.
         let settings = [("journal_mode", "WAL"), ("synchronous", "FULL"), ("foreign_keys", "ON"), ("case_sensitive_like", "ON")];
         for (name, value) in settings {
@@ -132,7 +148,7 @@ impl Connection {
     /// Forgets which tables there are, since another connection has changed them.
     pub fn forget_tables(&mut self) {
         self.tables = Tables::default();
-        self.written.clear();
+        self.known.clear();
     }
 
     /// Begins a transaction that may write, or `reading` one.
@@ -173,14 +189,58 @@ impl Connection {
     ///
     /// All of [`Error`].
     pub fn query(&mut self, statement: &Statement, limit: usize, deadline: Instant) -> Result<Rows, Error> {
+        let known = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
+        self.query_known(&known, statement, limit, deadline)
+    }
+
+    fn query_known(&mut self, known: &Known, statement: &Statement, limit: usize, deadline: Instant) -> Result<Rows, Error> {
         let mut rows = Rows::default();
-        self.walk(statement, |walk| {
-            rows.columns = walk.columns().to_vec();
+        self.walk_known(known, statement, |walk| {
             rows.rows = walk.next(limit, deadline)?;
             rows.more = walk.finish(deadline)?;
+            rows.columns = walk.columns().to_vec();
             Ok(())
         })?;
         Ok(rows)
+    }
+
+    /// As [`Connection::query`], of a statement that changes nothing. How long that took decides whether [`Connection::query_quickly`] answers it the next time: `quick` at most.
+    ///
+    /// # Errors
+    ///
+    /// All of [`Error`].
+    pub fn query_timed(&mut self, statement: &Statement, limit: usize, deadline: Instant, quick: Duration) -> Result<Rows, Error> {
+        let known = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
+        self.query_known_timed(&known, statement, limit, deadline, quick)
+    }
+
+    fn query_known_timed(
+        &mut self,
+        known: &Known,
+        statement: &Statement,
+        limit: usize,
+        deadline: Instant,
+        quick: Duration,
+    ) -> Result<Rows, Error> {
+        let began = Instant::now();
+        let found = self.query_known(known, statement, limit, deadline);
+        let untried = if began.elapsed() <= quick { known.untried.load(Ordering::Relaxed).saturating_sub(1) } else { QUICK_AGAIN };
+        known.untried.store(untried, Ordering::Relaxed);
+        found
+    }
+
+    /// As [`Connection::query_timed`], on a thread that must not be held up: only what was answered within `quick` before is asked, and for no longer than that; nobody else's lock is waited for.
+    ///
+    /// None if there is no answer in this way, which includes every error: whoever asks again where it may block hears the same or better.
+    pub fn query_quickly(&mut self, statement: &Statement, limit: usize, quick: Duration) -> Option<Rows> {
+        let known = Arc::clone(self.known.get(&key(&statement.sql, &statement.parameters))?);
+        if known.untried.load(Ordering::Relaxed) > 0 || known.written.action != Action::Read {
+            return None;
+        }
+        self.inner.busy_timeout(Duration::ZERO).ok()?;
+        let found = self.query_known_timed(&known, statement, limit, Instant::now() + quick, quick);
+        self.inner.busy_timeout(BUSY).ok()?;
+        found.ok()
     }
 
     /// What `statement` does, as far as can be told without carrying it out.
@@ -189,7 +249,7 @@ impl Connection {
     ///
     /// [`Error::Invalid`].
     pub fn action(&mut self, statement: &Statement) -> Result<Action, Error> {
-        Ok(self.write(&statement.sql, &statement.parameters, Mode::Rows)?.action)
+        Ok(self.write(&statement.sql, &statement.parameters, Mode::Rows)?.written.action)
     }
 
     /// Carries out `statements`, and answers how many rows each has changed. After an error those before it have been carried out.
@@ -202,9 +262,9 @@ impl Connection {
     }
 
     fn execute_one(&mut self, statement: &Statement, deadline: Instant) -> Result<u64, Error> {
-        let written = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
-        self.walk(statement, |walk| walk.finish(deadline).map(drop))?;
-        Ok(if written.action == Action::Write { self.inner.changes() } else { 0 })
+        let known = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
+        self.walk_known(&known, statement, |walk| walk.finish(deadline).map(drop))?;
+        Ok(if known.written.action == Action::Write { self.inner.changes() } else { 0 })
     }
 
     /// As [`Connection::execute`], all or nothing, inside a transaction that goes on.
@@ -230,17 +290,25 @@ impl Connection {
     ///
     /// Those of `serve`, and all of [`Error`].
     pub fn walk(&mut self, statement: &Statement, serve: impl FnOnce(&mut Walk<'_, '_>) -> Result<(), Error>) -> Result<(), Error> {
-        let written = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
+        let known = self.write(&statement.sql, &statement.parameters, Mode::Rows)?;
+        self.walk_known(&known, statement, serve)
+    }
+
+    fn walk_known(
+        &mut self,
+        known: &Known,
+        statement: &Statement,
+        serve: impl FnOnce(&mut Walk<'_, '_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Known { written, columns, .. } = known;
+        self.plan_once(!written.has_like)?;
         let guard = Arc::clone(&self.guard);
         let _trust = guard.trust(Trust::Rows);
         let mut compiled = self.inner.prepare_cached(&written.sql).map_err(database_error)?;
-        let columns: Vec<String> = compiled.column_names().map(str::to_owned).collect();
-        let count = columns.len();
-        let declared = compiled.columns().map(|column| column.decl_type().is_some_and(|of_type| of_type == "BOOLEAN"));
-        let booleans = declared.enumerate().map(|(index, declared)| declared || Booleans::has(&written.booleans, index, count)).collect();
+        let columns = columns.get_or_init(|| Columns::of(&compiled, written));
         let parameters = rusqlite::params_from_iter(statement.parameters.iter());
         let rows = compiled.query(parameters).map_err(database_error)?;
-        serve(&mut Walk { rows, columns, booleans, guard: &self.guard, more: None })
+        serve(&mut Walk::new(rows, columns, &self.guard))
     }
 
     /// Runs those of `migrations` that the database has not seen, each in a transaction of its own, and answers how many there were.
@@ -266,7 +334,8 @@ impl Connection {
     fn run_migration(&mut self, migration: &Migration, deadline: Instant) -> Result<(), Error> {
         let guard = Arc::clone(&self.guard);
         for sql in &migration.statements {
-            let written = self.write(sql, &[], Mode::Migration)?;
+            let known = self.write(sql, &[], Mode::Migration)?;
+            let written = &known.written;
             let _trust = guard.trust(if written.action == Action::Define { Trust::Tables } else { Trust::Rows });
             guard.until(deadline, || -> rusqlite::Result<()> {
                 let mut compiled = self.inner.prepare(&written.sql)?;
@@ -297,23 +366,32 @@ impl Connection {
     }
 
     /// `sql` in SQLite's words.
-    fn write(&mut self, sql: &str, parameters: &[Value], mode: Mode) -> Result<Arc<Written>, Error> {
-        // Which of the parameters are BOOLEAN decides which columns are.
-        let key = format!(
-            "{}\0{sql}",
-            parameters.iter().map(|value| if matches!(value, Value::Boolean(_)) { 'b' } else { '-' }).collect::<String>()
-        );
+    fn write(&mut self, sql: &str, parameters: &[Value], mode: Mode) -> Result<Arc<Known>, Error> {
+        let key = key(sql, parameters);
         if mode == Mode::Rows
-            && let Some(written) = self.written.get(&key)
+            && let Some(known) = self.known.get(&key)
         {
-            return Ok(Arc::clone(written));
+            return Ok(Arc::clone(known));
         }
         self.tables.load(&self.inner).map_err(database_error)?;
-        let written = Arc::new(parser::write(sql, parameters, Dialect::Sqlite(&self.tables), mode)?);
+        let written = parser::write(sql, parameters, Dialect::Sqlite(&self.tables), mode)?;
+        let known = Arc::new(Known { written, columns: OnceLock::new(), untried: AtomicU8::new(1) });
         if mode == Mode::Rows {
-            self.written.insert(key, Arc::clone(&written));
+            self.known.insert(key, Arc::clone(&known));
         }
-        Ok(written)
+        Ok(known)
+    }
+
+    /// Whether SQLite plans a statement once and for all.
+    ///
+    /// Otherwise it does so anew whenever the statement gets parameters: each that is compared with a column might be served better in another way. That takes longer than what most statements do. A pattern
+    /// needs it, since an index is of use only for one that is known. Every change lets SQLite forget all plans.
+    fn plan_once(&mut self, once: bool) -> Result<(), Error> {
+        if self.plans_once != once {
+            self.inner.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, once).map_err(database_error)?;
+            self.plans_once = once;
+        }
+        Ok(())
     }
 
     fn control(&self, sql: &str) -> Result<(), Error> {
@@ -330,84 +408,46 @@ impl Connection {
     }
 }
 
-/// What a statement answers, while it is read.
-pub struct Walk<'r, 'c> {
-    rows: Found<'r>,
-    columns: Vec<String>,
-    booleans: Vec<bool>,
-    guard: &'c Guard,
-    /// The row that was read to know whether there is one more.
-    more: Option<Vec<Value>>,
+/// What a statement is known by: which of its parameters are BOOLEAN decides which columns are.
+fn key(sql: &str, parameters: &[Value]) -> String {
+    let mut key: String = parameters.iter().map(|value| if matches!(value, Value::Boolean(_)) { 'b' } else { '-' }).collect();
+    key.push('\0');
+    key.push_str(sql);
+    key
 }
 
-impl Walk<'_, '_> {
-    /// The names of the columns.
-    #[must_use]
-    pub fn columns(&self) -> &[String] {
-        &self.columns
-    }
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
 
-    /// The next rows, at most `max`; empty at the end.
-    ///
-    /// # Errors
-    ///
-    /// All of [`Error`]; [`Error::Quota`] when they hold more than an answer may.
-    pub fn next(&mut self, max: usize, deadline: Instant) -> Result<Vec<Vec<Value>>, Error> {
-        let mut found: Vec<Vec<Value>> = self.more.take().into_iter().collect();
-        let mut size: usize = found.iter().flatten().map(Value::size).sum();
-        while found.len() < max {
-            let Some(row) = self.row(deadline)? else { break };
-            size += row.iter().map(Value::size).sum::<usize>();
-            if size > MAX_ANSWER_BYTES {
-                return Err(Error::Quota);
-            }
-            found.push(row);
+    use super::*;
+
+    /// How often SQLite planned `sql` again after the first time, and whether it looked at every row of a table, when it was asked for each of `values`.
+    fn plans(sql: &str, values: &[Value]) -> (i32, bool) {
+        let mut connection = Connection::in_memory().unwrap();
+        let tables = ["CREATE TABLE t (x TEXT PRIMARY KEY, y BIGINT)", "CREATE INDEX t_y ON t (y)"].map(str::to_owned).to_vec();
+        let later = Instant::now() + Duration::from_secs(60);
+        connection.migrate(&[Migration { version: 1, name: "t".to_owned(), statements: tables }], later).unwrap();
+        let row = |i: i64| Statement {
+            sql: "INSERT INTO t (x, y) VALUES ($1, $2)".to_owned(),
+            parameters: vec![Value::Text(format!("x{i}")), Value::Integer(i)],
+        };
+        connection.execute(&(0..100).map(row).collect::<Vec<_>>(), later).unwrap();
+        for value in values {
+            let statement = Statement { sql: sql.to_owned(), parameters: vec![value.clone()] };
+            connection.query(&statement, 9, later).unwrap();
         }
-        Ok(found)
+        let known = connection.write(sql, &values[..1], Mode::Rows).unwrap();
+        let compiled = connection.inner.prepare_cached(&known.written.sql).unwrap();
+        (compiled.get_status(StatementStatus::RePrepare), compiled.get_status(StatementStatus::FullscanStep) > 0)
     }
 
-    /// Carries the statement to its end, and answers whether it had more rows. One that only reads is left where it is.
-    ///
-    /// # Errors
-    ///
-    /// All of [`Error`].
-    pub fn finish(&mut self, deadline: Instant) -> Result<bool, Error> {
-        let more = self.row(deadline)?.is_some();
-        let reads = self.rows.as_ref().is_none_or(|compiled| compiled.readonly());
-        while more && !reads && self.row(deadline)?.is_some() {}
-        Ok(more)
-    }
-
-    fn row(&mut self, deadline: Instant) -> Result<Option<Vec<Value>>, Error> {
-        let Walk { rows, booleans, guard, .. } = self;
-        guard.until(deadline, || {
-            let Some(row) = rows.next()? else { return Ok(None) };
-            let values = booleans.iter().enumerate().map(|(index, boolean)| Ok(value(row.get_ref(index)?, *boolean)));
-            values.collect::<rusqlite::Result<_>>().map(Some)
-        })
-    }
-}
-
-fn value(value: ValueRef<'_>, boolean: bool) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) if boolean => Value::Boolean(integer != 0),
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
-    }
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Value::Null => ValueRef::Null,
-            Value::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
-            Value::Integer(integer) => ValueRef::Integer(*integer),
-            Value::Real(real) => ValueRef::Real(*real),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(blob) => ValueRef::Blob(blob),
-        }))
+    #[test]
+    fn a_statement_is_planned_once_but_for_a_pattern() {
+        let numbers = [1, 0, 1, 7].map(Value::Integer);
+        assert_eq!(plans("SELECT a.x FROM t a JOIN t b ON b.x = a.x WHERE a.y = $1", &numbers), (0, false));
+        let patterns = ["x1%", "x2%"].map(|pattern| Value::Text(pattern.to_owned()));
+        let (_, reads_all) = plans("SELECT y FROM t WHERE x LIKE $1", &patterns);
+        assert!(!reads_all, "the index is of use");
     }
 }

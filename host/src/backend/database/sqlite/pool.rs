@@ -47,6 +47,14 @@ impl Pool {
         Ok(Lent(Some(Loan { kept, pool: Arc::clone(self), _turn: turn })))
     }
 
+    /// Does `work` here and now, if a connection is open and free.
+    pub(super) fn try_here<T>(self: &Arc<Pool>, work: impl FnOnce(&mut Connection) -> Option<T>) -> Option<T> {
+        let turn = Arc::clone(&self.turns).try_acquire_owned().ok()?;
+        let kept = self.idle().pop()?;
+        let mut lent = Lent(Some(Loan { kept: Some(kept), pool: Arc::clone(self), _turn: turn }));
+        work(lent.connection().ok()?)
+    }
+
     /// Closes the connections, and lends none any more. Blocks.
     pub(super) fn close(&self) {
         self.turns.close();
