@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Everything that was logged, in the order in which it was.
 #[derive(Clone, Default)]
@@ -20,7 +21,7 @@ pub(crate) fn log() -> (Dispatch, Lines) {
         let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     });
     let lines = Lines::default();
-    let log = tracing_subscriber::fmt().json().with_max_level(tracing::Level::TRACE).with_writer(lines.clone());
+    let log = tracing_subscriber::registry().with(json_subscriber::layer().with_writer(lines.clone()));
     (log.into(), lines)
 }
 

@@ -14,6 +14,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::settings::LogFormat;
 
@@ -22,6 +23,9 @@ const WAITING_LINES: usize = 16_384;
 
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long further lines are gathered after some were written: to wake the thread for a line takes longer than to make the line.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How often to look whether lines were lost.
 const LOOK: Duration = Duration::from_secs(10);
@@ -49,18 +53,17 @@ fn dispatch<W>(format: LogFormat, filter: EnvFilter, colour: bool, lines: W) -> 
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines).with_timer(SystemTime);
+    let log = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Pretty => builder.with_ansi(colour).into(),
-        LogFormat::Json => builder.json().with_current_span(true).with_span_list(false).into(),
+        LogFormat::Pretty => log.with(tracing_subscriber::fmt::layer().with_writer(lines).with_timer(SystemTime).with_ansi(colour)).into(),
+        LogFormat::Json => log.with(json_subscriber::layer().with_writer(lines).with_timer(SystemTime).with_span_list(false)).into(),
     }
 }
 
 impl Log {
     fn new(out: impl Write + Send + 'static, waiting_lines: usize) -> (Log, NonBlocking) {
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(waiting_lines).thread_name("log");
-        // The thread flushes whenever nothing more waits.
-        let (lines, writer) = builder.finish(BufWriter::with_capacity(WRITE_BYTES, out));
+        let (lines, writer) = builder.finish(Gathered(BufWriter::with_capacity(WRITE_BYTES, out)));
         (Log { lost: lines.error_counter(), said: 0, _writer: writer }, lines)
     }
 
@@ -81,6 +84,23 @@ impl Log {
                 self.said = lost;
             }
         }
+    }
+}
+
+/// Where lines are gathered.
+struct Gathered<W: Write>(BufWriter<W>);
+
+impl<W: Write> Write for Gathered<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    /// The thread flushes whenever nothing more waits. What comes while it sleeps does not wake it.
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        #[expect(clippy::disallowed_methods, reason = "the thread has nothing else to do, and nobody waits for it")]
+        std::thread::sleep(GATHER);
+        Ok(())
     }
 }
 
