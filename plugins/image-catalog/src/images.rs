@@ -1,7 +1,7 @@
 //! `/v1/docker`: listing, loading, creating, changing and deleting images.
 
 use wharf_sdk::storage::Error;
-use wharf_sdk::storage::sql::{self, Statement};
+use wharf_sdk::storage::sql::{self, Row, Statement};
 use wharf_sdk::tracing::info;
 use wharf_sdk::{Request, Response};
 
@@ -19,13 +19,14 @@ pub(crate) fn list(request: &Request) -> Result<Response, Failure> {
     let filter = Filter::read(IMAGE, &input::optional(request)?).map_err(Failure::Filter)?;
     tables::ensure()?;
     let tail = statement::tail(&filter, Some("images.deletion_time IS NULL"), "images.pk");
-    list::answer(&Statement { sql: format!("SELECT {COLUMNS} FROM images{}", tail.text), parameters: tail.values() }, Image::read)
+    let statement = Statement { sql: format!("SELECT {COLUMNS} FROM images{}", tail.text), parameters: tail.values() };
+    list::answer(&statement, |row, list| list.push(&Image::read(row)?))
 }
 
 /// `GET /v1/docker/{pk}`: deleted ones too.
 pub(crate) fn load(request: &Request) -> Result<Response, Failure> {
     account::reader()?;
-    Ok(Response::json(&find(key(request)?)?))
+    Ok(Response::json(&Image::read(&find(key(request)?)?)?))
 }
 
 /// `POST /v1/docker/create`.
@@ -36,7 +37,7 @@ pub(crate) fn create(request: &Request) -> Result<Response, Failure> {
     tables::ensure()?;
     let pk = insert(&posted, &account).map_err(duplicate)?;
     info!(pk, name = posted.name, version = posted.version, "created an image");
-    Ok(Response::json(&find(pk)?).with_status(201))
+    Ok(Response::json(&Image::read(&find(pk)?)?).with_status(201))
 }
 
 /// Adds the image and its tasks, both or neither.
@@ -66,24 +67,24 @@ pub(crate) fn update(request: &Request) -> Result<Response, Failure> {
 fn change(request: &Request, needed: Needed) -> Result<Response, Failure> {
     account::administrator()?;
     let pk = key(request)?;
-    if find(pk)?.deletion_time.is_some() {
+    if Image::read(&find(pk)?)?.deletion_time.is_some() {
         return Err(Failure::NotFound);
     }
     let posted = body::read(&input::required(request)?, needed)?;
     let changes = record::changes(pk, &posted)?;
     // Looked at when it is changed: another request may have changed it since it was found, or deleted it.
-    let image = sql::transaction(|transaction| {
+    let response = sql::transaction(|transaction| {
         let changed = transaction.execute_all(&changes).map_err(duplicate)?;
         if changed.first() != Some(&1) {
             return Err(Failure::NotFound);
         }
-        let row = transaction.query_one(&by_key(), &[&pk])?;
-        let image = Image::read(&row.ok_or(Failure::NotFound)?)?;
+        let row = transaction.query_one(&by_key(), &[&pk])?.ok_or(Failure::NotFound)?;
+        let image = Image::read(&row)?;
         check_hardware(image.min_hardware_generation, image.cpu)?;
-        Ok(image)
+        Ok(Response::json(&image))
     })?;
     info!(pk, "changed an image");
-    Ok(Response::json(&image))
+    Ok(response)
 }
 
 fn by_key() -> String {
@@ -101,10 +102,10 @@ pub(crate) fn delete(request: &Request) -> Result<Response, Failure> {
     Ok(Response::new(204))
 }
 
-fn find(pk: i64) -> Result<Image, Failure> {
+/// The row of an image.
+fn find(pk: i64) -> Result<Row, Failure> {
     tables::ensure()?;
-    let row = sql::query_one(&by_key(), &[&pk])?;
-    Ok(Image::read(&row.ok_or(Failure::NotFound)?)?)
+    sql::query_one(&by_key(), &[&pk])?.ok_or(Failure::NotFound)
 }
 
 /// The key in the path. One that is no number, or too large to be one, is nobody's.

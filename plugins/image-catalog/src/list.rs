@@ -14,38 +14,54 @@ const PART: u32 = 500;
 /// The end of all lists.
 const LIMIT: u64 = 1_000_000;
 
-/// Answers what `statement` finds, each row read by `read`.
-pub(crate) fn answer<T: Serialize>(statement: &Statement, read: impl Fn(&Row) -> Result<T, Error>) -> Result<Response, Failure> {
+/// A list that is being written.
+#[derive(Default)]
+pub(crate) struct List {
+    json: Vec<u8>,
+    /// Whether it has an entry before the ones in `json`.
+    begun: bool,
+}
+
+impl List {
+    /// Adds an entry.
+    pub(crate) fn push(&mut self, entry: &impl Serialize) -> Result<(), Error> {
+        self.json.push(if self.begun { b',' } else { b'[' });
+        self.begun = true;
+        serde_json::to_writer(&mut self.json, entry).map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// What was written since the last call.
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.json)
+    }
+
+    /// What is left, with the end of the list.
+    fn end(mut self) -> Vec<u8> {
+        self.json.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+        self.json
+    }
+}
+
+/// Answers what `statement` finds, each row written by `write`.
+pub(crate) fn answer(statement: &Statement, write: impl Fn(&Row, &mut List) -> Result<(), Error>) -> Result<Response, Failure> {
+    let response = Response::new(200).header("content-type", "application/json");
+    let mut list = List::default();
     // Most lists are short, and one question finds all of them.
     let found = sql::run(statement, PART)?;
     if !found.more {
-        let entries = found.rows.iter().map(read).collect::<Result<Vec<T>, Error>>()?;
-        return Ok(Response::json(&entries));
+        found.rows.iter().try_for_each(|row| write(row, &mut list))?;
+        return Ok(response.body(list.end()));
     }
     drop(found);
     let mut rows = sql::open_statement(statement, LIMIT)?;
-    let mut next = |part: &mut Vec<T>| -> Result<(), Error> {
-        for row in rows.by_ref().take(PART as usize) {
-            part.push(read(&row?)?);
-        }
-        Ok(())
-    };
-    let mut part = Vec::new();
-    next(&mut part)?;
-    let mut body = Response::new(200).header("content-type", "application/json").start()?;
-    let mut separator = "[";
-    while !part.is_empty() {
-        let mut text = String::new();
-        for entry in &part {
-            text.push_str(separator);
-            // Texts and numbers can always be written.
-            text.push_str(&serde_json::to_string(entry).unwrap_or_default());
-            separator = ",";
-        }
-        body.write(text.as_bytes())?;
-        part.clear();
-        next(&mut part)?;
+    let mut next = |list: &mut List| rows.by_ref().take(PART as usize).try_for_each(|row| write(&row?, list));
+    // What goes wrong with the first part is still an answer of its own.
+    next(&mut list)?;
+    let mut body = response.start()?;
+    while !list.json.is_empty() {
+        body.write(&list.take())?;
+        next(&mut list)?;
     }
-    body.write(b"]")?;
+    body.write(&list.end())?;
     Ok(body.finish())
 }

@@ -12,14 +12,14 @@ pub(crate) const COLUMNS: &str = "images.pk, images.name, images.version, images
     images.min_hardware_generation, images.cpu, images.framework, images.domain, images.tasks, images.licence, images.creator, images.creation_time, images.deletion_time";
 
 /// An image, in the order in which this API documents its fields.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Image {
-    pub(crate) pk: i64,
-    name: String,
-    version: String,
-    url: String,
-    registry: String,
-    registry_username: Option<String>,
+#[derive(Debug, Serialize)]
+pub(crate) struct Image<'r> {
+    pk: i64,
+    name: &'r str,
+    version: &'r str,
+    url: &'r str,
+    registry: &'r str,
+    registry_username: Option<&'r str>,
     /// In clear, for everybody who may read the catalogue: workers log in by it.
     registry_password: Option<String>,
     cuda_version: i64,
@@ -27,21 +27,20 @@ pub(crate) struct Image {
     pub(crate) cpu: bool,
     framework: i64,
     /// Two letters.
-    domain: String,
+    domain: &'static str,
     /// Names of job types.
-    tasks: Vec<String>,
+    tasks: Vec<&'static str>,
     licence: i64,
     creator: Option<i64>,
-    creation_time: String,
-    pub(crate) deletion_time: Option<String>,
+    creation_time: &'r str,
+    pub(crate) deletion_time: Option<&'r str>,
 }
 
-impl Image {
+impl<'r> Image<'r> {
     /// The image of a row with [`COLUMNS`].
-    pub(crate) fn read(row: &Row) -> Result<Image, Error> {
-        let password: Option<Vec<u8>> = row.get(6)?;
-        let password = password.map(|password| sealed::open(&password)).transpose()?;
-        let tasks: String = row.get(12)?;
+    pub(crate) fn read(row: &'r Row) -> Result<Image<'r>, Error> {
+        let password = row.get::<Option<&[u8]>>(6)?.map(sealed::open).transpose()?;
+        let tasks: &str = row.get(12)?;
         Ok(Image {
             pk: row.get(0)?,
             name: row.get(1)?,
@@ -65,9 +64,9 @@ impl Image {
 }
 
 /// The name of the key `key`.
-fn name_of<'a>(key: i64, mut names: impl Iterator<Item = &'a str>) -> String {
+fn name_of(key: i64, mut names: impl Iterator<Item = &'static str>) -> &'static str {
     let place = usize::try_from(key).ok().and_then(|key| key.checked_sub(1));
-    place.and_then(|place| names.nth(place)).unwrap_or_default().to_owned()
+    place.and_then(|place| names.nth(place)).unwrap_or_default()
 }
 
 /// The keys of an image's tasks, as its row has them.

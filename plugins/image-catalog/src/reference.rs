@@ -77,7 +77,8 @@ impl Table {
         let filter = Filter::read(self.fields, &input::optional(request)?).map_err(Failure::Filter)?;
         tables::ensure()?;
         let tail = statement::tail(&filter, None, &format!("{}.pk", self.name));
-        list::answer(&Statement { sql: format!("{}{}", self.selection(), tail.text), parameters: tail.values() }, |row| self.record(row))
+        let statement = Statement { sql: format!("{}{}", self.selection(), tail.text), parameters: tail.values() };
+        list::answer(&statement, |row, list| list.push(&self.record(row)?))
     }
 
     /// `GET …/{pk}`.

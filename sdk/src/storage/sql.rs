@@ -115,21 +115,21 @@ impl<T: ToValue> ToValue for Option<T> {
     }
 }
 
-/// What a value of an answer can be read as.
-pub trait FromValue: Sized {
+/// What a value of an answer can be read as. `&str` and `&[u8]` are the row's own.
+pub trait FromValue<'v>: Sized {
     /// What it is called in an error.
     const NAME: &'static str;
 
     /// The value as this; none when it is not of its kind.
-    fn from_value(value: &Value) -> Option<Self>;
+    fn from_value(value: &'v Value) -> Option<Self>;
 }
 
 macro_rules! from_value {
     ($($of:ty, $name:literal, $($pattern:pat => $value:expr),+;)*) => {$(
-        impl FromValue for $of {
+        impl<'v> FromValue<'v> for $of {
             const NAME: &'static str = $name;
 
-            fn from_value(value: &Value) -> Option<$of> {
+            fn from_value(value: &'v Value) -> Option<$of> {
                 match value {
                     $($pattern => $value,)+
                     _ => None,
@@ -147,10 +147,12 @@ from_value! {
     u32, "a natural number of 32 bits", Value::Integer(value) => u32::try_from(*value).ok();
     f64, "a real number", Value::Real(value) => Some(*value);
     String, "a text", Value::Text(value) => Some(value.clone());
+    &'v str, "a text", Value::Text(value) => Some(value);
     Vec<u8>, "a blob", Value::Blob(value) => Some(value.clone());
+    &'v [u8], "a blob", Value::Blob(value) => Some(value);
 }
 
-impl FromValue for Value {
+impl FromValue<'_> for Value {
     const NAME: &'static str = "a value";
 
     fn from_value(value: &Value) -> Option<Value> {
@@ -158,10 +160,10 @@ impl FromValue for Value {
     }
 }
 
-impl<T: FromValue> FromValue for Option<T> {
+impl<'v, T: FromValue<'v>> FromValue<'v> for Option<T> {
     const NAME: &'static str = T::NAME;
 
-    fn from_value(value: &Value) -> Option<Option<T>> {
+    fn from_value(value: &'v Value) -> Option<Option<T>> {
         if *value == Value::Null { Some(None) } else { T::from_value(value).map(Some) }
     }
 }
@@ -253,7 +255,7 @@ impl Row {
     /// # Errors
     ///
     /// [`Error::Internal`] if there is no such column, or its value is of another kind: the plugin's statement and its code do not fit together.
-    pub fn get<T: FromValue>(&self, column: impl Column) -> Result<T, Error> {
+    pub fn get<'v, T: FromValue<'v>>(&'v self, column: impl Column) -> Result<T, Error> {
         let value = column.find(&self.columns).and_then(|index| self.values.get(index));
         let value = value.ok_or_else(|| Error::Internal(format!("the answer has no column {column}")))?;
         T::from_value(value)
@@ -479,10 +481,12 @@ mod tests {
         assert_eq!(row(Value::Integer(1)).get::<bool>(0), Ok(true));
         assert_eq!(row(Value::Null).get::<Option<String>>("x"), Ok(None));
         assert_eq!(row(Value::Text("a".to_owned())).get::<Option<String>>("x"), Ok(Some("a".to_owned())));
+        assert_eq!(row(Value::Text("a".to_owned())).get::<&str>("x"), Ok("a"));
+        assert_eq!(row(Value::Blob(vec![1])).get::<Option<&[u8]>>("x"), Ok(Some([1].as_slice())));
     }
 
     #[track_caller]
-    fn check_misread<T: FromValue + fmt::Debug + PartialEq>(value: Value, column: impl Column, expected: &str) {
+    fn check_misread<T: for<'v> FromValue<'v> + fmt::Debug + PartialEq>(value: Value, column: impl Column, expected: &str) {
         assert_eq!(row(value).get::<T>(column), Err(Error::Internal(expected.to_owned())));
     }
 
