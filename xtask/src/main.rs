@@ -74,6 +74,9 @@ enum Command {
         #[arg(long)]
         target: Option<String>,
     },
+    /// What `bench catalog` compares with.
+    #[command(hide = true)]
+    ServeNatively { folder: PathBuf },
     /// Measures, and prints a table.
     #[command(arg_required_else_help = true, flatten_help = true, disable_help_subcommand = true)]
     Bench {
@@ -156,15 +159,15 @@ fn carry_out(command: Command, stop: &Stop) -> anyhow::Result<()> {
         Command::Kill { runs } => kill::run(runs, stop),
         Command::Crash { runs, host } => crash::run(usize::try_from(runs)?, host, stop),
         Command::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref(), stop),
-        Command::Bench { subject: Bench::Catalog { arguments, rounds } } => {
-            bench::catalog(arguments.json.as_deref(), usize::from(rounds), stop)
-        }
-        Command::Bench { subject: Bench::Http { arguments, seconds } } => bench::http(arguments.json.as_deref(), seconds, stop),
-        Command::Bench { subject: Bench::Registry { arguments, rounds } } => {
-            bench::registry(arguments.json.as_deref(), usize::from(rounds), stop)
-        }
-        Command::Bench { subject: Bench::Updates { arguments, rounds } } => {
-            bench::updates(arguments.json.as_deref(), usize::from(rounds), stop)
+        Command::ServeNatively { folder } => bench::serve_natively(&folder),
+        Command::Bench { subject } => {
+            bench::built_for_use()?;
+            match subject {
+                Bench::Catalog { arguments, rounds } => bench::catalog(arguments.json.as_deref(), usize::from(rounds), stop),
+                Bench::Http { arguments, seconds } => bench::http(arguments.json.as_deref(), seconds, stop),
+                Bench::Registry { arguments, rounds } => bench::registry(arguments.json.as_deref(), usize::from(rounds), stop),
+                Bench::Updates { arguments, rounds } => bench::updates(arguments.json.as_deref(), usize::from(rounds), stop),
+            }
         }
     }
 }

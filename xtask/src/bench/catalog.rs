@@ -3,7 +3,7 @@
 //! The rows:
 //!
 //! - `sqlite`, `postgres`: the host's binary with the plugin, on each database. The client is logged in, so each request is one question to the database of users and one or more to the plugin's.
-//! - `native`: the reference, an axum handler ([`native`]) that puts the same questions to a copy of the same SQLite file by `rusqlite`, statements prepared and connections kept, and answers the same JSON.
+//! - `native`: the reference, an axum server ([`server`]) that puts the same questions to a copy of the same SQLite file by `rusqlite`, statements prepared and connections kept, and answers the same JSON.
 //! - `statements`: the same without HTTP, a token and JSON: what SQLite alone takes.
 //!
 //! What is measured: creating, by eight clients at a time, how many a second; loading one by its key, and a list of a hundred images out of all of them, filtered by name and framework, ordered by time: the
@@ -40,6 +40,9 @@ use crate::stop::Stop;
 use crate::{cargo, packages, step, toolchain};
 
 mod native;
+mod server;
+
+pub(crate) use server::serve as serve_natively;
 
 const IMAGES: u32 = 100_000;
 /// Images of one name; each is another version.
@@ -114,7 +117,7 @@ pub(crate) fn catalog(json: Option<&Path>, rounds: usize, stop: &Stop) -> anyhow
     server.ask(&format!("SET search_path TO {}; {}; ANALYZE", schema.trim(), fill().join("; ")))?;
     let runtime = Runtime::new()?;
     let copied = native::copy(&file)?;
-    let native = native::Native::start(copied.path(), &runtime)?;
+    let native = server::Server::start(copied.path())?;
 
     step(&format!("{rounds} rounds of {} rows", ROWS.len()));
     let mut measured = ROWS.map(|_| Vec::new());

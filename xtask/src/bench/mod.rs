@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: one file for each subject, and what they share.
 //!
-//! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere.
+//! A measurement compares: what it is about and a reference, in one run on one machine, whose numbers mean nothing elsewhere. All of it is built for use, the reference and whoever asks too.
 
 mod catalog;
 mod http;
@@ -9,15 +9,32 @@ mod registry;
 mod slow_proxy;
 mod updates;
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
-pub(crate) use catalog::catalog;
+use crate::cargo::cargo;
+
+pub(crate) use catalog::{catalog, serve_natively};
 pub(crate) use http::http;
 pub(crate) use registry::registry;
 pub(crate) use updates::updates;
+
+/// Goes on only in a program that was built for use; one that was not is built so and takes over.
+///
+/// # Errors
+///
+/// Cargo cannot be started.
+pub(crate) fn built_for_use() -> anyhow::Result<()> {
+    if !cfg!(debug_assertions) {
+        return Ok(());
+    }
+    let mut command = cargo(&["run", "--release", "--package", "xtask", "--"]);
+    command.args(std::env::args_os().skip(1)).current_dir(std::env::current_dir()?);
+    Err(command.exec()).context("failed to start cargo")
+}
 
 /// Shows `table`, and writes `report` to the file `json`, if there is one.
 ///

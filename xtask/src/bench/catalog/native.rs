@@ -1,23 +1,12 @@
-//! What the plugin is compared with: the same questions, put to a copy of the same SQLite file by `rusqlite`, as somebody would who writes this API and nothing else.
-//!
-//! It has what an honest server needs: a look at the token in a database of its own, connections for readers and one for the writer, off the event loop, statements prepared once, and the same settings of
-//! SQLite, `synchronous = FULL` among them. It has no filter language, no checks of fields, no limits and no log.
+//! What the plugin is compared with: the same questions, put to a copy of the same SQLite file by `rusqlite`, as somebody would who writes this API and nothing else. [`server`](super::server) answers by them.
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 
 use super::{CREATES, FOUND, LISTS, LOADS, Measurement, Times, key, name, new_image};
 
@@ -55,7 +44,7 @@ pub(super) fn copy(file: &Path) -> anyhow::Result<TempDir> {
     Ok(folder)
 }
 
-fn open(file: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open(file: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open(file)?;
     database.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     database.pragma_update(None, "synchronous", "full")?;
@@ -66,7 +55,7 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 
 /// An image as the API shows it.
 #[derive(Serialize)]
-struct Image {
+pub(super) struct Image {
     pk: i64,
     name: String,
     version: String,
@@ -112,12 +101,12 @@ impl Image {
     }
 }
 
-fn load(database: &Connection, pk: u32) -> rusqlite::Result<Option<Image>> {
+pub(super) fn load(database: &Connection, pk: u32) -> rusqlite::Result<Option<Image>> {
     let mut statement = database.prepare_cached(&format!("SELECT {COLUMNS} FROM images WHERE pk = ?1"))?;
     statement.query_row([pk], Image::read).optional()
 }
 
-fn list(database: &Connection, name: &str, framework: &str) -> rusqlite::Result<Vec<Image>> {
+pub(super) fn list(database: &Connection, name: &str, framework: &str) -> rusqlite::Result<Vec<Image>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM images JOIN frameworks ON frameworks.pk = images.framework WHERE images.deletion_time IS NULL AND images.name = ?1 AND frameworks.name = ?2 \
          ORDER BY images.creation_time DESC NULLS LAST, images.pk"
@@ -126,7 +115,7 @@ fn list(database: &Connection, name: &str, framework: &str) -> rusqlite::Result<
 }
 
 /// Adds an image and its tasks, and answers it.
-fn create(database: &mut Connection, image: &Value) -> rusqlite::Result<Option<Image>> {
+pub(super) fn create(database: &mut Connection, image: &Value) -> rusqlite::Result<Option<Image>> {
     let transaction = database.transaction()?;
     let text = |field: &str| image[field].as_str().unwrap_or_default();
     let number = |field: &str| image[field].as_i64();
@@ -175,118 +164,4 @@ pub(super) fn statements(folder: &Path, round: u32) -> anyhow::Result<Measuremen
     }
     let creates_per_second = f64::from(CREATES) / began.elapsed().as_secs_f64();
     Ok(Measurement { creates_per_second, load: Times::of(loads)?, list: Times::of(lists)? })
-}
-
-/// The reference, as a server. It ends with it.
-pub(super) struct Native {
-    address: SocketAddr,
-    serving: JoinHandle<()>,
-}
-
-struct Databases {
-    readers: Mutex<Vec<(Connection, Connection)>>,
-    writer: Mutex<Connection>,
-    folder: std::path::PathBuf,
-}
-
-type Answer<T> = Result<T, StatusCode>;
-
-impl Native {
-    /// Serves the copy in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// The files cannot be opened.
-    pub(super) fn start(folder: &Path, runtime: &Runtime) -> anyhow::Result<Native> {
-        let databases =
-            Databases { readers: Mutex::default(), writer: Mutex::new(open(&folder.join("images.db"))?), folder: folder.to_owned() };
-        let routes = Router::new()
-            .route("/v1/docker/{pk}", get(serve_load))
-            .route("/v1/docker/list", post(serve_list))
-            .route("/v1/docker/create", post(serve_create))
-            .with_state(Arc::new(databases));
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
-        let address = listener.local_addr()?;
-        let serving = runtime.spawn(async move {
-            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
-            // It serves until it is dropped.
-            drop(axum::serve(listener, routes).await);
-        });
-        Ok(Native { address, serving })
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Native {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-impl Databases {
-    /// Asks off the event loop, for whoever has `headers`.
-    async fn read<T: Send + 'static>(
-        self: Arc<Databases>,
-        headers: &HeaderMap,
-        ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Answer<T> {
-        let token = token(headers)?;
-        blocking(move || {
-            let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let (images, tokens) = match kept {
-                Some(kept) => kept,
-                None => (open(&self.folder.join("images.db"))?, open(&self.folder.join("tokens.db"))?),
-            };
-            let known = is_known(&tokens, &token)?;
-            let answer = if known { Ok(ask(&images)?) } else { Err(StatusCode::UNAUTHORIZED) };
-            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push((images, tokens));
-            Ok(answer)
-        })
-        .await
-    }
-}
-
-fn is_known(tokens: &Connection, token: &str) -> rusqlite::Result<bool> {
-    tokens.prepare_cached("SELECT user_id FROM tokens WHERE text = ?1")?.exists([token])
-}
-
-fn token(headers: &HeaderMap) -> Answer<String> {
-    let field = headers.get("authorization").and_then(|field| field.to_str().ok()).and_then(|field| field.strip_prefix("Bearer "));
-    field.map(str::to_owned).ok_or(StatusCode::UNAUTHORIZED)
-}
-
-async fn blocking<T: Send + 'static>(ask: impl FnOnce() -> rusqlite::Result<Answer<T>> + Send + 'static) -> Answer<T> {
-    let answered = tokio::task::spawn_blocking(ask).await;
-    answered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?
-}
-
-async fn serve_load(
-    State(databases): State<Arc<Databases>>,
-    axum::extract::Path(pk): axum::extract::Path<u32>,
-    headers: HeaderMap,
-) -> Answer<Json<Image>> {
-    let image = databases.read(&headers, move |database| load(database, pk)).await?;
-    image.map(Json).ok_or(StatusCode::NOT_FOUND)
-}
-
-async fn serve_list(State(databases): State<Arc<Databases>>, headers: HeaderMap, Json(filter): Json<Value>) -> Answer<Json<Vec<Image>>> {
-    let value = |pointer: &str| filter.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (name, framework) = (value("/expressions/0/value"), value("/expressions/1/value"));
-    databases.read(&headers, move |database| list(database, &name, &framework)).await.map(Json)
-}
-
-async fn serve_create(
-    State(databases): State<Arc<Databases>>,
-    headers: HeaderMap,
-    Json(image): Json<Value>,
-) -> Answer<(StatusCode, Json<Image>)> {
-    Arc::clone(&databases).read(&headers, |_| Ok(())).await?;
-    let created = blocking(move || {
-        let mut writer = databases.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(create(&mut writer, &image)?.ok_or(StatusCode::NOT_FOUND))
-    });
-    Ok((StatusCode::CREATED, Json(created.await?)))
 }
